@@ -1,0 +1,98 @@
+/** A realized machine: every link resolved, every rule checked. Plain cloneable data; workers receive it as it is. */
+import type { SecurityState } from '../arch/security.js';
+import type { SmmuConfig } from '../smmu/config.js';
+
+export interface MemoryRegion {
+  readonly id: string;
+  /** Physical address of the first byte; 4 KiB aligned, below 2^52. */
+  readonly base: number;
+  readonly sizeBytes: number;
+  readonly security: SecurityState;
+}
+
+export interface AddressSpace {
+  readonly id: string;
+  /** Region ids in priority order: the first that claims an address has it. */
+  readonly regions: readonly string[];
+}
+
+/** Interrupt numbers of the wired outputs (IHI 0070 3.18). */
+export interface SmmuInterrupts {
+  readonly eventq: number;
+  readonly priq: number;
+  readonly cmdSync: number;
+  readonly gerror: number;
+}
+
+export interface SmmuInstance {
+  readonly id: string;
+  /** Physical address of register page 0; the window is 128 KiB. */
+  readonly base: number;
+  readonly config: SmmuConfig;
+  /** Address space id of the Non-secure PA space. */
+  readonly memory: string;
+  /** Address space id of the Secure PA space; present whenever it is wired. */
+  readonly secureMemory?: string;
+  readonly irqs: SmmuInterrupts;
+}
+
+export type DeviceType = 'dma-engine' | 'iommu-testdev';
+
+export interface DeviceInstance {
+  readonly id: string;
+  readonly type: DeviceType;
+  /** Printed as `bb:ss.f`. */
+  readonly bdf: string;
+  /** PCIe Requester ID: bus << 8 | slot << 3 | function. */
+  readonly requesterID: number;
+  /** Index into Machine.smmus, or -1: behind no SMMU, DMA goes to memory untranslated. */
+  readonly smmu: number;
+  readonly StreamID: number;
+  readonly SEC_SID: SecurityState;
+}
+
+export interface Mapping {
+  readonly iova: bigint;
+  readonly sizeBytes: number;
+  /** Chosen by the boot software where the file leaves it out. */
+  readonly pa?: number;
+  readonly access: 'rw' | 'r' | 'w';
+  /** Output in the Non-secure PA space, for a Secure stream (leaf NS bit). Default: the stream's own. */
+  readonly security?: SecurityState;
+}
+
+/** What boot software programs for one device's stream. */
+export interface StreamProgram {
+  readonly device: string;
+  readonly config: 'translate' | 'bypass' | 'abort';
+  readonly granule: '4KiB' | '16KiB' | '64KiB';
+  /** Devices with the same context id share a CD, an ASID and its mappings. Default: the device's own id. */
+  readonly context: string;
+  readonly mappings: readonly Mapping[];
+}
+
+/** What a device then does. Steps of one device run in order, devices run concurrently. */
+export interface WorkloadStep {
+  readonly device: string;
+  /** fill: writes a pattern made from `pattern` and the IOVA; check: reads it back and compares; copy: reads at iova, writes at `to`; read: reads and discards. */
+  readonly op: 'fill' | 'check' | 'copy' | 'read';
+  readonly iova: bigint;
+  readonly to?: bigint;
+  readonly sizeBytes: number;
+  /** Bytes of one access, 1 to 4096; an access never crosses a 4 KiB boundary. */
+  readonly blockBytes: number;
+  readonly repeat: number;
+  readonly pattern: number;
+  /** 'ok', or the name of the event that every access of the step must cause, as F_TRANSLATION. */
+  readonly expect: string;
+}
+
+export interface Machine {
+  readonly name: string;
+  readonly regions: readonly MemoryRegion[];
+  readonly addressSpaces: readonly AddressSpace[];
+  readonly smmus: readonly SmmuInstance[];
+  readonly devices: readonly DeviceInstance[];
+  readonly software: readonly StreamProgram[];
+  readonly workload: readonly WorkloadStep[];
+}
