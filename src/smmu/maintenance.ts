@@ -21,7 +21,7 @@ export const BANK_CR2 = 4;
 export const BANK_STRTAB_BASE_LO = 5;
 export const BANK_STRTAB_BASE_HI = 6;
 export const BANK_STRTAB_BASE_CFG = 7;
-/** CR0.ATSCHK in bit 0, S_CR0.SIF in bit 1, S_CR0.NSSTALLD in bit 2. */
+/** CR0.ATSCHK in bit 0, S_CR0.SIF in bit 1, S_CR0.NSSTALLD in bit 2 (of both banks), CR0.VMW in bits [5:3]. */
 export const BANK_CR0_FLAGS = 8;
 export const BANK_SECURITY = 15;
 

@@ -1,0 +1,74 @@
+/**
+ * VMSAv8-64 translation table descriptors (DDI 0487 D8.3), 64-bit format, as layouts and as masks on the two words.
+ * The walker uses the masks; printers and encoders use the layouts.
+ */
+import { f, layout, res } from './layout.js';
+
+export const TABLE_DESCRIPTOR = layout('Table', 'D8.3.1', 64, {
+  Valid: f(0),
+  Type: f(1),
+  Res2: res(11, 2),
+  NextLevelTable: f(49, 12),
+  Res50: res(58, 50),
+  PXNTable: f(59),
+  UXNTable: f(60),
+  APTable: f(62, 61),
+  NSTable: f(63),
+});
+
+export const S1_LEAF_DESCRIPTOR = layout('Stage 1 block or page', 'D8.3.1', 64, {
+  Valid: f(0),
+  Type: f(1),
+  AttrIndx: f(4, 2),
+  NS: f(5),
+  AP: f(7, 6),
+  SH: f(9, 8),
+  AF: f(10),
+  nG: f(11),
+  OutputAddress: f(49, 12),
+  GP: f(50),
+  DBM: f(51),
+  Contiguous: f(52),
+  PXN: f(53),
+  UXN: f(54),
+  SW_RESERVED: res(58, 55),
+  PBHA: f(62, 59),
+  Res63: res(63),
+});
+
+export const S2_LEAF_DESCRIPTOR = layout('Stage 2 block or page', 'D8.3.1', 64, {
+  Valid: f(0),
+  Type: f(1),
+  MemAttr: f(5, 2),
+  S2AP: f(7, 6),
+  SH: f(9, 8),
+  AF: f(10),
+  Res11: res(11),
+  OutputAddress: f(49, 12),
+  Res50: res(50),
+  DBM: f(51),
+  Contiguous: f(52),
+  XN: f(54, 53),
+  SW_RESERVED: res(58, 55),
+  PBHA: f(62, 59),
+  Res63: res(63),
+});
+
+/** Low word. */
+export const DESC_VALID = 1 << 0;
+export const DESC_TABLE_OR_PAGE = 1 << 1;
+export const DESC_NS = 1 << 5;
+export const DESC_AP1 = 1 << 6;
+export const DESC_AP2 = 1 << 7;
+export const DESC_S2AP_R = 1 << 6;
+export const DESC_S2AP_W = 1 << 7;
+export const DESC_AF = 1 << 10;
+export const DESC_NG = 1 << 11;
+/** High word (bit numbers less 32). */
+export const DESC_PXN = 1 << 21;
+export const DESC_UXN = 1 << 22;
+export const DESC_PXNTABLE = 1 << 27;
+export const DESC_UXNTABLE = 1 << 28;
+export const DESC_APTABLE0 = 1 << 29;
+export const DESC_APTABLE1 = 1 << 30;
+export const DESC_NSTABLE = 1 << 31;

@@ -1,0 +1,45 @@
+/**
+ * Options that several commands share.
+ */
+import type { Argv } from 'yargs';
+import { UsageError } from './exit-status.js';
+
+/** A cache size: `off`, a number of entries, or `unbounded`. */
+export function cacheEntries(option: string): (text: string) => number {
+  return (text) => {
+    if (text === 'off') return 0;
+    if (text === 'unbounded') return Number.POSITIVE_INFINITY;
+    if (/^[0-9]{1,9}$/.test(text)) return Number(text);
+    throw new UsageError(`--${option}: '${text}' is not off, unbounded or a number of entries`);
+  };
+}
+
+/** A machine file and what the command line changes in it. */
+export function machineOptions<T>(yargs: Argv<T>) {
+  return yargs
+    .positional('file', { describe: 'The machine file (YAML)', type: 'string', demandOption: true })
+    .option('global', {
+      describe: 'A default for every instance that has no value of its own, as arm-smmuv3.stage=nested',
+      type: 'string',
+      array: true,
+      nargs: 1,
+      default: [] as string[],
+      defaultDescription: 'none',
+    })
+    .option('set', {
+      describe: 'The value of one property, over everything else, as smmus.smmu0.oas=48',
+      type: 'string',
+      array: true,
+      nargs: 1,
+      default: [] as string[],
+      defaultDescription: 'none',
+    })
+    .option('json', { describe: 'Print one JSON document instead of text', type: 'boolean', default: false });
+}
+
+export interface MachineArguments {
+  readonly file: string;
+  readonly global: readonly string[];
+  readonly set: readonly string[];
+  readonly json: boolean;
+}

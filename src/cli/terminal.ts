@@ -1,0 +1,26 @@
+/**
+ * Writing to the terminal: lines, and colours where there is a terminal to show them.
+ */
+import pc from 'picocolors';
+
+// picocolors looks at FORCE_COLOR and at the platform too; a pipe gets plain text unless the user asks otherwise.
+const asked = process.env.FORCE_COLOR !== undefined && process.env.FORCE_COLOR !== '0';
+export const colours = pc.createColors(pc.isColorSupported && (process.stdout.isTTY === true || asked));
+
+export function say(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+export function complain(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
+/** A reader that went away, as `head` does, is no error: there is nobody left to tell. */
+export function endQuietlyOnClosedPipe(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error;
+      process.exit();
+    });
+  }
+}

@@ -1,0 +1,219 @@
+/**
+ * A DMA master: carries out the steps of a workload against whatever lies between it and memory.
+ *
+ * It is resumable: {@link DmaMaster.run} performs at most a batch of accesses and comes back, so that a runtime can
+ * guard each batch, as the acknowledgement of an invalidation needs. It knows no time and no thread. The device
+ * types `dma-engine` and `iommu-testdev` are both this master.
+ */
+import type { Outcome } from '../smmu/transaction.js';
+import { OK } from '../smmu/transaction.js';
+import { countMismatches, fillPattern } from './pattern.js';
+
+/** Accesses of one batch at most: the runtime's guard is checked once per batch. */
+export const BATCH_ACCESSES = 64;
+
+/** An access never crosses a boundary of this size, as PCIe requests do not (and never leaves a page). */
+export const BOUNDARY_BYTES = 4096;
+
+/**
+ * The device's way to memory, behind its TBU or not. One access, of at most 4 KiB, inside one 4 KiB page; input
+ * addresses are two 32-bit halves. A read puts its bytes at `offset` of `into`; what the outcome is not OK leaves
+ * the buffer as it is, or zero for a RAZ/WI.
+ */
+export interface AccessPort {
+  read(iovaLo: number, iovaHi: number, into: Uint8Array, offset: number, sizeBytes: number): Outcome;
+  write(iovaLo: number, iovaHi: number, from: Uint8Array, offset: number, sizeBytes: number): Outcome;
+}
+
+export type DmaOperation = 'fill' | 'check' | 'copy' | 'read';
+
+export interface DmaStep {
+  readonly op: DmaOperation;
+  readonly iova: bigint;
+  /** Where `copy` writes. */
+  readonly to?: bigint;
+  readonly sizeBytes: number;
+  /** Bytes of one access, 1 to 4096. */
+  readonly blockBytes: number;
+  readonly repeat: number;
+  readonly pattern: number;
+}
+
+/** What a step or a master did so far. Plain data; numbers stay exact up to 2^53. */
+export interface DmaCounters {
+  accesses: number;
+  /** Bytes of accesses that succeeded. */
+  bytes: number;
+  /** Accesses whose outcome was not OK. */
+  aborts: number;
+  /** Bytes that a check found to differ from the pattern. */
+  mismatches: number;
+}
+
+export function noCounters(): DmaCounters {
+  return { accesses: 0, bytes: 0, aborts: 0, mismatches: 0 };
+}
+
+const TWO_32 = 0x1_0000_0000;
+
+/** An input address that counts up: halves, as the port wants them. */
+class Cursor {
+  lo: number;
+  hi: number;
+
+  constructor(iova: bigint) {
+    this.lo = Number(BigInt.asUintN(32, iova));
+    this.hi = Number(BigInt.asUintN(32, iova >> 32n));
+  }
+
+  advance(bytes: number): void {
+    this.lo += bytes;
+    if (this.lo < TWO_32) return;
+    this.lo -= TWO_32;
+    this.hi = (this.hi + 1) >>> 0;
+  }
+
+  /** Bytes up to the next boundary that an access must not cross. */
+  room(): number {
+    return BOUNDARY_BYTES - (this.lo & (BOUNDARY_BYTES - 1));
+  }
+}
+
+export class DmaMaster {
+  readonly counters: DmaCounters[];
+  readonly #steps: readonly DmaStep[];
+  readonly #port: AccessPort;
+  readonly #buffer = new Uint8Array(BOUNDARY_BYTES);
+  #index = 0;
+  #pass = 0;
+  #done = 0;
+  #source = new Cursor(0n);
+  #target = new Cursor(0n);
+  /** A copy has read the bytes that it writes next; 0 when it has not. */
+  #held = 0;
+
+  /** @param steps run in order; `counters` has one entry for each. */
+  constructor(steps: readonly DmaStep[], port: AccessPort) {
+    this.#steps = steps;
+    this.#port = port;
+    this.counters = steps.map(noCounters);
+    this.#skipEmpty();
+    this.#begin();
+  }
+
+  get finished(): boolean {
+    return this.#index >= this.#steps.length;
+  }
+
+  /** Index of the step in progress; the number of steps when all are done. */
+  get step(): number {
+    return this.#index;
+  }
+
+  /**
+   * Performs accesses of the current step.
+   * @returns how many were performed: at most `limit`, fewer when the step ended, 0 when all steps are done.
+   */
+  run(limit: number = BATCH_ACCESSES): number {
+    const current = this.#index;
+    let accesses = 0;
+    while (accesses < limit && this.#index === current && !this.finished) {
+      this.#access(this.#steps[current]!, this.counters[current]!);
+      accesses++;
+    }
+    return accesses;
+  }
+
+  #access(step: DmaStep, counters: DmaCounters): void {
+    switch (step.op) {
+      case 'fill':
+        this.#fill(step, counters);
+        return;
+      case 'read':
+        this.#read(step, counters, false);
+        return;
+      case 'check':
+        this.#read(step, counters, true);
+        return;
+      case 'copy':
+        this.#copy(step, counters);
+    }
+  }
+
+  /** Bytes of the next access. */
+  #size(step: DmaStep): number {
+    let size = Math.min(step.blockBytes, step.sizeBytes - this.#done, this.#source.room());
+    if (step.op === 'copy') size = Math.min(size, this.#target.room());
+    return size;
+  }
+
+  #fill(step: DmaStep, counters: DmaCounters): void {
+    const size = this.#size(step);
+    const { lo, hi } = this.#source;
+    fillPattern(step.pattern, lo, hi, this.#buffer, 0, size);
+    this.#count(counters, this.#port.write(lo, hi, this.#buffer, 0, size), size);
+    this.#advance(step, size);
+  }
+
+  #read(step: DmaStep, counters: DmaCounters, check: boolean): void {
+    const size = this.#size(step);
+    const { lo, hi } = this.#source;
+    const ok = this.#count(counters, this.#port.read(lo, hi, this.#buffer, 0, size), size);
+    if (ok && check) counters.mismatches += countMismatches(step.pattern, lo, hi, this.#buffer, 0, size);
+    this.#advance(step, size);
+  }
+
+  /** A copy is two accesses, a read and a write; what could not be read is not written. */
+  #copy(step: DmaStep, counters: DmaCounters): void {
+    const size = this.#size(step);
+    if (this.#held === 0) {
+      const outcome = this.#port.read(this.#source.lo, this.#source.hi, this.#buffer, 0, size);
+      if (this.#count(counters, outcome, size)) this.#held = size;
+      else this.#advance(step, size);
+      return;
+    }
+    this.#held = 0;
+    const outcome = this.#port.write(this.#target.lo, this.#target.hi, this.#buffer, 0, size);
+    this.#count(counters, outcome, size);
+    this.#advance(step, size);
+  }
+
+  #count(counters: DmaCounters, outcome: Outcome, size: number): boolean {
+    counters.accesses++;
+    if (outcome !== OK) {
+      counters.aborts++;
+      return false;
+    }
+    counters.bytes += size;
+    return true;
+  }
+
+  #advance(step: DmaStep, size: number): void {
+    this.#source.advance(size);
+    this.#target.advance(size);
+    this.#done += size;
+    if (this.#done < step.sizeBytes) return;
+    this.#pass++;
+    if (this.#pass >= step.repeat) {
+      this.#index++;
+      this.#pass = 0;
+      this.#skipEmpty();
+    }
+    this.#begin();
+  }
+
+  #skipEmpty(): void {
+    for (; this.#index < this.#steps.length; this.#index++) {
+      const { sizeBytes, repeat } = this.#steps[this.#index]!;
+      if (sizeBytes > 0 && repeat > 0) return;
+    }
+  }
+
+  #begin(): void {
+    const step = this.#steps[this.#index];
+    if (step === undefined) return;
+    this.#done = 0;
+    this.#source = new Cursor(step.iova);
+    this.#target = new Cursor(step.to ?? step.iova);
+  }
+}

@@ -1,0 +1,75 @@
+/**
+ * The front door: the text of a machine file in, a Machine or the list of everything that is wrong with it out.
+ */
+import { type Diagnostic, Reporter } from './diagnostics.js';
+import { buildModel, type Model } from './model.js';
+import { applyOverrides, OverrideError, type Overrides, parseOverrides } from './overrides.js';
+import { readMachine } from './read.js';
+import { realize } from './realize.js';
+import { checkAddresses } from './rules/addresses.js';
+import { checkBuses } from './rules/buses.js';
+import { checkFeatures, checkOas } from './rules/features.js';
+import { checkIds } from './rules/ids.js';
+import { checkInterrupts } from './rules/interrupts.js';
+import { checkMemory, checkSpaces } from './rules/memory.js';
+import { checkReferences } from './rules/references.js';
+import { schema, yamlSyntax } from './rules/schema.js';
+import { checkSecureDevices, checkSecureSupport } from './rules/secure.js';
+import { checkSoftware } from './rules/software.js';
+import { checkStreams } from './rules/streams.js';
+import { SourceText } from './source.js';
+import { parseTree } from './tree.js';
+import type { Machine } from './types.js';
+
+export type { Diagnostic, Overrides };
+export { OverrideError };
+
+export interface LoadResult {
+  /** Present exactly when nothing is worse than a warning. */
+  readonly machine?: Machine;
+  /** In file order. */
+  readonly diagnostics: readonly Diagnostic[];
+}
+
+/**
+ * Reads and realizes a machine without starting anything.
+ * @param fileName as diagnostics shall print it
+ * @throws OverrideError for a wrong command line; never for anything in the text
+ */
+export function loadMachine(text: string, fileName: string, overrides: Overrides = {}): LoadResult {
+  const parsedOverrides = parseOverrides(overrides);
+  const source = new SourceText(text);
+  const reporter = new Reporter(fileName, source);
+  const { root, problems } = parseTree(source.text);
+  for (const { offset, message } of problems) {
+    reporter.at(yamlSyntax, { offset, path: '' }, message, 'correct the YAML; nothing else was checked');
+  }
+  if (problems.length === 0 && root?.kind !== 'map') {
+    const message = root === undefined ? 'the file is empty' : 'the top level is no mapping';
+    reporter.at(schema, { offset: 0, path: '' }, message, "begin with 'machine: NAME' and 'memory:'");
+  }
+  if (root?.kind !== 'map') return { diagnostics: reporter.diagnostics() };
+
+  applyOverrides(root, parsedOverrides);
+  const model = buildModel(readMachine(root, reporter));
+  checkAll(model, reporter);
+  const diagnostics = reporter.diagnostics();
+  return reporter.failed ? { diagnostics } : { machine: realize(model), diagnostics };
+}
+
+/** In the order in which each group needs what the one before it found out. */
+function checkAll(model: Model, reporter: Reporter): void {
+  checkIds(model, reporter);
+  checkReferences(model, reporter);
+  checkOas(model, reporter);
+  checkMemory(model, reporter);
+  checkBuses(model, reporter);
+  checkAddresses(model, reporter);
+  checkSecureSupport(model, reporter);
+  checkSpaces(model, reporter);
+  checkStreams(model, reporter);
+  checkSecureDevices(model, reporter);
+  checkInterrupts(model, reporter);
+  checkFeatures(model, reporter);
+  checkSoftware(model, reporter);
+}

@@ -1,0 +1,192 @@
+/**
+ * The control memory of a running machine: one SharedArrayBuffer, and where everything lies in it.
+ *
+ * Threads meet only here, in the register files and in guest memory. Each word that two threads watch has a
+ * 128-byte line of its own (64-byte lines fetched in pairs), so that nobody's counter slows another's flag.
+ * The classes over these words are in mailbox.ts, tbu-channel.ts, tbu-guard.ts, event-ring.ts and signal.ts.
+ */
+
+/** Words of a 128-byte line. */
+export const LINE_WORDS = 32;
+/** Doubles of a line that holds statistics. */
+export const LINE_DOUBLES = 16;
+
+/** Register writes that may be under way to one TCU. */
+export const MAILBOX_SLOTS = 256;
+export const MAILBOX_SLOT_WORDS = 8;
+/** Maintenance messages that a TBU may lag behind before it starts from scratch. */
+export const LOG_MESSAGES = 256;
+/** Event records that one TBU may have under way. */
+export const EVENT_SLOTS = 128;
+export const EVENT_SLOT_WORDS = 16;
+
+const SECURITY_STATE_COUNT = 2;
+
+/** What of a machine decides the size of its control memory. */
+export interface ControlShape {
+  readonly smmus: number;
+  /** DMA threads; each has one TBU slot at every SMMU. */
+  readonly lanes: number;
+  readonly devices: number;
+}
+
+/** Word offsets of one TBU slot. */
+export interface SlotOffsets {
+  readonly active: number;
+  readonly seen: number;
+  readonly eventHead: number;
+  readonly eventTail: number;
+  readonly events: number;
+  readonly statistics: number;
+}
+
+/** Word offsets of one SMMU. */
+export interface SmmuOffsets {
+  readonly state: number;
+  readonly heartbeat: number;
+  /** Signal: there is work for the TCU. */
+  readonly doorbell: number;
+  /** Signal: the TCU has done something that others may wait for. */
+  readonly progress: number;
+  readonly mailboxTail: number;
+  readonly mailboxConsumed: number;
+  readonly mailbox: number;
+  readonly logEpoch: number;
+  readonly logReserved: number;
+  readonly log: number;
+  /** Per Security state: a line with the version, a line with the newest BANK message. */
+  readonly banks: readonly number[];
+  /** Not 0 while the TCU waits for its TBUs. */
+  readonly awaitsTbus: number;
+  readonly interrupts: number;
+  readonly statistics: number;
+  readonly slots: readonly SlotOffsets[];
+}
+
+/** Word offsets of a thread that is no SMMU: a DMA lane or the software thread. */
+export interface ThreadOffsets {
+  readonly state: number;
+  readonly heartbeat: number;
+}
+
+export interface ControlOffsets {
+  /** Not 0 once a thread of the machine has died or hangs. */
+  readonly failed: number;
+  /** Not 0 once the machine is asked to stop its workload. */
+  readonly stop: number;
+  readonly smmus: readonly SmmuOffsets[];
+  readonly lanes: readonly ThreadOffsets[];
+  readonly software: ThreadOffsets;
+  /** Word offsets of a statistics line per device. */
+  readonly devices: readonly number[];
+  readonly totalWords: number;
+}
+
+/** States of a thread, in its `state` word. */
+export const THREAD_STATES = ['starting', 'running', 'waiting', 'done', 'failed'] as const;
+export const STARTING = 0;
+export const RUNNING = 1;
+export const WAITING = 2;
+export const DONE = 3;
+export const FAILED = 4;
+
+/** What a device tells of its progress: doubles of its statistics line. */
+export const DEVICE_ACCESSES = 0;
+export const DEVICE_BYTES = 1;
+export const DEVICE_ABORTS = 2;
+export const DEVICE_STEP = 3;
+/** What a TBU tells: doubles of its slot's statistics line. */
+export const TBU_HITS = 0;
+export const TBU_MISSES = 1;
+export const TBU_WALKS = 2;
+
+/** Lays out the control memory: a pure function of the shape, so that every thread finds the same places. */
+export function controlOffsets(shape: ControlShape): ControlOffsets {
+  let next = 0;
+  const take = (words: number): number => {
+    const at = next;
+    next += Math.ceil(words / LINE_WORDS) * LINE_WORDS;
+    return at;
+  };
+  const list = <T>(count: number, make: () => T): T[] => Array.from({ length: count }, make);
+  const line = () => take(LINE_WORDS);
+  const thread = (): ThreadOffsets => ({ state: line(), heartbeat: line() });
+  const slot = (): SlotOffsets => ({
+    active: line(),
+    seen: line(),
+    eventHead: line(),
+    eventTail: line(),
+    events: take(EVENT_SLOTS * EVENT_SLOT_WORDS),
+    statistics: line(),
+  });
+  const smmu = (): SmmuOffsets => ({
+    state: line(),
+    heartbeat: line(),
+    doorbell: line(),
+    progress: line(),
+    mailboxTail: line(),
+    mailboxConsumed: line(),
+    mailbox: take(MAILBOX_SLOTS * MAILBOX_SLOT_WORDS),
+    logEpoch: line(),
+    logReserved: line(),
+    log: take(LOG_MESSAGES * 16),
+    banks: list(SECURITY_STATE_COUNT, () => take(2 * LINE_WORDS)),
+    awaitsTbus: line(),
+    interrupts: line(),
+    statistics: line(),
+    slots: list(shape.lanes, slot),
+  });
+  const failed = line();
+  const stop = line();
+  const smmus = list(shape.smmus, smmu);
+  const lanes = list(shape.lanes, thread);
+  const software = thread();
+  const devices = list(shape.devices, line);
+  return { failed, stop, smmus, lanes, software, devices, totalWords: next };
+}
+
+/** One thread's view of the control memory. */
+export class Control {
+  readonly offsets: ControlOffsets;
+  readonly words: Int32Array;
+  /** The same memory as doubles; statistics only, each written by one thread. */
+  readonly doubles: Float64Array;
+
+  constructor(shape: ControlShape, buffer: SharedArrayBuffer) {
+    this.offsets = controlOffsets(shape);
+    this.words = new Int32Array(buffer);
+    this.doubles = new Float64Array(buffer);
+  }
+
+  static allocate(shape: ControlShape): SharedArrayBuffer {
+    return new SharedArrayBuffer(controlOffsets(shape).totalWords * Int32Array.BYTES_PER_ELEMENT);
+  }
+
+  /** Sets one value of a statistics line, given by its word offset. */
+  setStatistic(line: number, index: number, value: number): void {
+    this.doubles[(line >>> 1) + index] = value;
+  }
+
+  statistic(line: number, index: number): number {
+    return this.doubles[(line >>> 1) + index]!;
+  }
+
+  get hasFailed(): boolean {
+    return Atomics.load(this.words, this.offsets.failed) !== 0;
+  }
+
+  get stopRequested(): boolean {
+    return Atomics.load(this.words, this.offsets.stop) !== 0;
+  }
+
+  /** Raises a machine-wide flag and wakes whoever sleeps on any signal, so that it is seen at once. */
+  raiseFlag(offset: number): void {
+    Atomics.store(this.words, offset, 1);
+    for (const smmu of this.offsets.smmus) {
+      for (const signal of [smmu.doorbell, smmu.progress]) {
+        Atomics.add(this.words, signal, 1);
+        Atomics.notify(this.words, signal);
+      }
+    }
+  }
+}

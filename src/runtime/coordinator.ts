@@ -1,0 +1,182 @@
+/**
+ * Starts a realized machine: one worker per SMMU, a pool of DMA threads, one software thread, joined by shared memory.
+ *
+ * `close` ends every thread and leaves no handle open, whatever state they are in; it may be called at any time and more
+ * than once. Signals of the process are the caller's business.
+ */
+import { Worker } from 'node:worker_threads';
+import { type Remote, releaseProxy, wrap } from 'comlink';
+import { Piscina } from 'piscina';
+import { BANKS } from '../arch/registers.js';
+import { NON_SECURE, type SecurityState } from '../arch/security.js';
+import type { Machine } from '../machine/types.js';
+import type { SmmuPort } from '../software/port.js';
+import { endpointOf } from './endpoint.js';
+import type { SharedMachine } from './shared-machine.js';
+import { type MachineView, shareMachine } from './shared-machine.js';
+import type { SmmuApi, TcuStatistics } from './smmu-api.js';
+import { registerReader, SharedSmmuPort } from './smmu-port.js';
+import { Supervisor } from './supervisor.js';
+
+/** A thread without a sign of life for this long hangs. Generous: the host may be busy with something else. */
+const HUNG_MS = 15_000;
+
+export interface StartOptions {
+  /** DMA threads. */
+  readonly lanes: number;
+  readonly hungMs?: number;
+}
+
+/** An SMMU's thread as the coordinator holds it. */
+interface SmmuWorker {
+  readonly worker: Worker;
+  readonly api: Remote<SmmuApi>;
+}
+
+/** Spawns the threads of a machine. @throws MachineFailure when one does not come up; nothing is left running then. */
+export async function startMachine(machine: Machine, options: StartOptions): Promise<RunningMachine> {
+  const running = new RunningMachine(machine, options);
+  try {
+    await running.whenStarted();
+  } catch (error) {
+    await running.close();
+    throw error;
+  }
+  return running;
+}
+
+export class RunningMachine {
+  readonly machine: Machine;
+  readonly shared: SharedMachine;
+  /** The main thread's view: memory, control words, statistics. */
+  readonly view: MachineView;
+  readonly supervisor: Supervisor;
+  readonly #workers: readonly SmmuWorker[];
+  readonly #pool: Piscina;
+  readonly #software: Piscina;
+  #closing: Promise<void> | undefined;
+
+  constructor(machine: Machine, options: StartOptions) {
+    this.machine = machine;
+    const { shared, view } = shareMachine(machine, options.lanes);
+    this.shared = shared;
+    this.view = view;
+    this.supervisor = new Supervisor(view.control, options.hungMs ?? HUNG_MS);
+    this.#workers = machine.smmus.map((_smmu, index) => this.#spawn(index));
+    this.#pool = pool('#workers/dma', options.lanes);
+    this.#software = pool('#workers/software', 1);
+    for (let lane = 0; lane < options.lanes; lane++) {
+      this.supervisor.watch(laneName(lane), view.control.offsets.lanes[lane]!, () => this.#describeLane());
+    }
+    this.supervisor.watch('software', view.control.offsets.software, () => 'programming the SMMUs');
+  }
+
+  async whenStarted(): Promise<void> {
+    await this.supervisor.guard(Promise.all(this.#workers.map(({ api }) => api.start())));
+  }
+
+  /** Work for the DMA pool: rejects with a MachineFailure when the machine fails, whoever's fault that is. */
+  runLane<Result>(lane: number, task: unknown): Promise<Result> {
+    return this.#run(this.#pool, laneName(lane), 'runLane', task);
+  }
+
+  /** Work for the software thread; successive tasks find what the earlier ones left there. */
+  runSoftware<Result>(name: string, task: unknown): Promise<Result> {
+    return this.#run(this.#software, 'software', name, task);
+  }
+
+  /**
+   * An SMMU's registers from this thread. Its methods block until the SMMU's thread has followed, for a bounded
+   * time: for tests and short programs; whoever programs a machine at length does it in the software thread.
+   */
+  port(smmu: number, security: SecurityState = NON_SECURE): SmmuPort {
+    return new SharedSmmuPort(this.view, smmu, security);
+  }
+
+  async statistics(smmu: number): Promise<TcuStatistics> {
+    return await this.supervisor.guard(this.#workers[smmu]!.api.statistics());
+  }
+
+  /** Breaks an SMMU's thread on purpose (REQUIREMENTS F10). */
+  sabotage(smmu: number, how: 'throw' | 'exit' | 'hang'): void {
+    // Never answered: the thread is gone.
+    this.#workers[smmu]!.api.sabotage(how).catch(() => {});
+  }
+
+  /** Asks the workload to stop at the next batch, and the software thread to drain and return. */
+  requestStop(): void {
+    this.view.control.raiseFlag(this.view.control.offsets.stop);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.requestStop();
+    this.supervisor.close();
+    await Promise.all([
+      ...this.#workers.map(async ({ worker, api }) => {
+        api[releaseProxy]();
+        worker.removeAllListeners('exit');
+        await worker.terminate();
+      }),
+      this.#pool.destroy(),
+      this.#software.destroy(),
+    ]);
+  }
+
+  #spawn(index: number): SmmuWorker {
+    const { id } = this.machine.smmus[index]!;
+    const at = this.view.control.offsets.smmus[index]!;
+    const worker = new Worker(new URL(import.meta.resolve('#workers/smmu')), {
+      name: id,
+      workerData: { shared: this.shared, smmu: index },
+    });
+    this.supervisor.watch(id, at, () => this.#describeSmmu(index));
+    worker.on('error', (error) => this.supervisor.fail(id, `died: ${errorText(error)}`));
+    worker.on('exit', (code) => this.supervisor.fail(id, `died: its thread exited with code ${code}`));
+    return { worker, api: wrap<SmmuApi>(endpointOf(worker)) };
+  }
+
+  async #run<Result>(threads: Piscina, thread: string, name: string, task: unknown): Promise<Result> {
+    const work: Promise<Result> = threads.run(task, { name });
+    // The first failure is the cause: a thread that gave up because of another's death is not reported for it.
+    work.catch((error) => {
+      if (this.#closing === undefined) this.supervisor.fail(thread, `died: ${errorText(error)}`);
+    });
+    return await this.supervisor.guard(work);
+  }
+
+  /** The registers that tell how far an SMMU has come. */
+  #describeSmmu(index: number): string {
+    const read = registerReader(this.shared, index);
+    const keys = ['CR0', 'CR0ACK', 'GERROR', 'CMDQ_PROD', 'CMDQ_CONS', 'EVENTQ_PROD', 'EVENTQ_CONS'] as const;
+    return keys
+      .map((key) => `${key} 0x${read.readRegister(BANKS[NON_SECURE][key].offset, 4, NON_SECURE).toString(16)}`)
+      .join(', ');
+  }
+
+  #describeLane(): string {
+    return 'doing DMA';
+  }
+}
+
+function laneName(lane: number): string {
+  return `dma thread ${lane}`;
+}
+
+function pool(worker: string, threads: number): Piscina {
+  return new Piscina({
+    filename: import.meta.resolve(worker),
+    minThreads: threads,
+    maxThreads: threads,
+    concurrentTasksPerWorker: 1,
+    idleTimeout: Number.POSITIVE_INFINITY,
+  });
+}
+
+function errorText(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,81 @@
+/**
+ * An SMMU's registers as an agent in another thread reaches them: reads from the shared register file, since
+ * register reads have no side effects (IHI 0070 6.2), writes through the mailbox.
+ */
+import type { SecurityState } from '../arch/security.js';
+import { readFeatures } from '../smmu/features.js';
+import { RegisterFile } from '../smmu/register-file.js';
+import type { SmmuPort } from '../software/port.js';
+import { MailboxSender } from './mailbox.js';
+import type { MachineView, SharedMachine } from './shared-machine.js';
+import { Signal, WaitAborted } from './signal.js';
+
+/** Polls in a row before `relax` sleeps. */
+const EAGER_POLLS = 16;
+/** How long a poll sleeps when the SMMU does nothing. */
+const POLL_MS = 2;
+
+/** Reads registers; writes go through the mailbox. */
+export interface RegisterReader {
+  readRegister(offset: number, sizeBytes: number, security: SecurityState): bigint;
+}
+
+export class SharedSmmuPort implements SmmuPort {
+  readonly #sender: MailboxSender;
+  readonly #registers: RegisterReader;
+  readonly #security: SecurityState;
+  readonly #progress: Signal;
+  readonly #lost: () => string | undefined;
+  readonly #smmu: string;
+  #polls = 0;
+
+  constructor(view: MachineView, smmu: number, security: SecurityState) {
+    const at = view.control.offsets.smmus[smmu]!;
+    const limit = view.smmuLimit(smmu, 'to take a register write');
+    this.#sender = new MailboxSender(view.control, at, limit);
+    this.#registers = registerReader(view.shared, smmu);
+    this.#security = security;
+    this.#progress = new Signal(view.control.words, at.progress);
+    this.#lost = () => limit.lost();
+    this.#smmu = view.machine.smmus[smmu]!.id;
+  }
+
+  read32(offset: number): number {
+    return Number(this.#read(offset, 4));
+  }
+
+  write32(offset: number, value: number): void {
+    this.#write(offset, 4, BigInt(value >>> 0));
+  }
+
+  read64(offset: number): bigint {
+    return this.#read(offset, 8);
+  }
+
+  write64(offset: number, value: bigint): void {
+    this.#write(offset, 8, value);
+  }
+
+  /** Gives the processor to the SMMU's thread: at first by looking again, then by sleeping until it has done something. */
+  relax(): void {
+    const lost = this.#lost();
+    if (lost !== undefined) throw new WaitAborted(`polled ${this.#smmu}: ${lost}`);
+    this.#polls++;
+    if (this.#polls > EAGER_POLLS) this.#progress.sleep(this.#progress.count, POLL_MS);
+  }
+
+  #read(offset: number, sizeBytes: number): bigint {
+    this.#sender.flush();
+    return this.#registers.readRegister(offset, sizeBytes, this.#security);
+  }
+
+  #write(offset: number, sizeBytes: number, value: bigint): void {
+    this.#polls = 0;
+    this.#sender.post(offset, sizeBytes, value, this.#security);
+  }
+}
+
+/** A reader of one SMMU's register file, for any thread. */
+export function registerReader(shared: SharedMachine, smmu: number): RegisterReader {
+  return new RegisterFile(readFeatures(shared.machine.smmus[smmu]!.config.idr), shared.registers[smmu]!);
+}

@@ -1,0 +1,123 @@
+/**
+ * An SMMU in a thread of its own: the TCU, fed from shared memory. The thread looks at three sources in turn (register
+ * writes, the TBUs' events, its own queues), and sleeps when none has work. comlink calls are answered in between.
+ */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { SecurityState } from '../arch/security.js';
+import { Tcu } from '../smmu/tcu.js';
+import { RUNNING, type SmmuOffsets, WAITING } from './control.js';
+import { INTERRUPTS, interruptOffset } from './interrupts.js';
+import { MailboxReceiver } from './mailbox.js';
+import { MachineView, memoryThreads, type SharedMachine } from './shared-machine.js';
+import { Signal } from './signal.js';
+import type { SmmuApi, TcuStatistics } from './smmu-api.js';
+import { SharedTbuChannel } from './tbu-channel.js';
+
+/** Steps of the TCU between two looks at the mailbox, so that no queue can hold the thread (REQUIREMENTS B18). */
+const STEPS_PER_TURN = 64;
+/** Busy turns between two looks at the event loop. */
+const TURNS_PER_YIELD = 256;
+/** Looks at the doorbell before sleeping: one or two microseconds. */
+const SPINS = 128;
+/** Longest sleep: the heartbeat of an idle SMMU. */
+const SLEEP_MS = 250;
+
+export interface SmmuSetup {
+  readonly shared: SharedMachine;
+  readonly smmu: number;
+}
+
+export class SmmuThread {
+  readonly tcu: Tcu;
+  readonly #words: Int32Array;
+  readonly #at: SmmuOffsets;
+  readonly #doorbell: Signal;
+  readonly #progress: Signal;
+  readonly #mailbox: MailboxReceiver;
+  readonly #channel: SharedTbuChannel;
+  readonly #stopped: () => boolean;
+
+  constructor({ shared, smmu }: SmmuSetup) {
+    const view = MachineView.attach(shared, memoryThreads.smmu(smmu));
+    const { control } = view;
+    const at = control.offsets.smmus[smmu]!;
+    this.#words = control.words;
+    this.#at = at;
+    this.#doorbell = new Signal(control.words, at.doorbell);
+    this.#progress = new Signal(control.words, at.progress);
+    this.#mailbox = new MailboxReceiver(control, at);
+    this.#channel = new SharedTbuChannel(control, at);
+    this.#stopped = () => control.hasFailed;
+    const io = {
+      interrupt: (name: (typeof INTERRUPTS)[number], security: SecurityState) => {
+        Atomics.add(control.words, interruptOffset(at, name, security), 1);
+      },
+    };
+    const config = view.machine.smmus[smmu]!.config;
+    this.tcu = new Tcu(config, view.spacesOf(smmu), this.#channel, io, shared.registers[smmu]!);
+  }
+
+  /** What the coordinator may ask. */
+  api(): SmmuApi {
+    return {
+      start: async () => {
+        // A defect must end the thread, with its message, and not a promise that nobody holds.
+        this.run().catch((error) => setImmediate(() => throwOn(error)));
+      },
+      statistics: async () => this.statistics(),
+      sabotage: async (how) => {
+        setImmediate(() => sabotage(how));
+      },
+    };
+  }
+
+  statistics(): TcuStatistics {
+    const { commands, events } = this.tcu.counters;
+    return { commands, events };
+  }
+
+  /** Runs until the machine fails; the coordinator ends the thread otherwise. */
+  async run(): Promise<void> {
+    let busyTurns = 0;
+    while (!this.#stopped()) {
+      this.#state(RUNNING);
+      const seen = this.#doorbell.count;
+      if (this.turn()) {
+        busyTurns++;
+        if (busyTurns % TURNS_PER_YIELD === 0) await nextTurn();
+      } else if (!this.#rings(seen)) {
+        this.#state(WAITING);
+        await this.#doorbell.sleepAsync(seen, SLEEP_MS);
+      }
+    }
+  }
+
+  /** One look at each source of work. @returns whether there was any. */
+  turn(): boolean {
+    Atomics.add(this.#words, this.#at.heartbeat, 1);
+    let worked = this.#mailbox.drain(this.tcu);
+    worked = this.#channel.drainEvents(this.tcu) || worked;
+    for (let steps = 0; steps < STEPS_PER_TURN && this.tcu.step(); steps++) worked = true;
+    if (worked) this.#progress.raise();
+    return worked;
+  }
+
+  #rings(seen: number): boolean {
+    for (let spin = 0; spin < SPINS; spin++) if (this.#doorbell.count !== seen) return true;
+    return false;
+  }
+
+  #state(state: number): void {
+    Atomics.store(this.#words, this.#at.state, state);
+  }
+}
+
+function throwOn(error: unknown): never {
+  throw error;
+}
+
+function sabotage(how: 'throw' | 'exit' | 'hang'): void {
+  if (how === 'exit') process.exit(3);
+  if (how === 'throw') throw new Error('sabotaged');
+  for (;;);
+}

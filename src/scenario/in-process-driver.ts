@@ -1,0 +1,99 @@
+/**
+ * Scenarios upon SMMUs in this thread: TCU and TBU call each other, every step is over when the call returns.
+ */
+import { NON_SECURE, SECURE, type SecurityState } from '../arch/security.js';
+import type { InjectedFault } from '../memory/injected-faults.js';
+import { Smmu } from '../smmu/smmu.js';
+import type { Transaction } from '../smmu/transaction.js';
+import type { PlannedSmmu } from './configure.js';
+import type { ScenarioDriver } from './driver.js';
+import type { InterruptName } from './format.js';
+import type { ScenarioMemory } from './memory.js';
+
+type Interrupts = Record<SecurityState, Set<InterruptName>>;
+
+interface Built {
+  readonly smmu: Smmu;
+  readonly interrupts: Interrupts;
+}
+
+function build({ config }: PlannedSmmu, { spaces }: ScenarioMemory): Built {
+  const interrupts: Interrupts = { [NON_SECURE]: new Set(), [SECURE]: new Set() };
+  const smmu = new Smmu(config, spaces, { interrupt: (name, security) => interrupts[security].add(name) });
+  return { smmu, interrupts };
+}
+
+export class InProcessDriver implements ScenarioDriver {
+  readonly #memory: ScenarioMemory;
+  readonly #smmus: ReadonlyMap<string, Built>;
+
+  constructor(smmus: ReadonlyMap<string, PlannedSmmu>, memory: ScenarioMemory) {
+    this.#memory = memory;
+    this.#smmus = new Map([...smmus].map(([id, planned]) => [id, build(planned, memory)]));
+  }
+
+  writeRegister(
+    smmu: string,
+    offset: number,
+    sizeBytes: number,
+    value: bigint,
+    security: SecurityState,
+  ): void {
+    this.#built(smmu).smmu.writeRegister(offset, sizeBytes, value, security);
+  }
+
+  readRegister(smmu: string, offset: number, sizeBytes: number, security: SecurityState): bigint {
+    return this.#built(smmu).smmu.readRegister(offset, sizeBytes, security);
+  }
+
+  translate(smmu: string, transaction: Transaction): void {
+    this.#built(smmu).smmu.tbu.translate(transaction);
+  }
+
+  read(space: SecurityState, pa: number, into: Uint8Array): boolean {
+    return this.#memory.spaces[space].read(pa, into, 0, into.length);
+  }
+
+  write(space: SecurityState, pa: number, from: Uint8Array): boolean {
+    return this.#memory.spaces[space].write(pa, from, 0, from.length);
+  }
+
+  peek(space: SecurityState, pa: number, into: Uint8Array): boolean {
+    return this.#memory.direct[space].read(pa, into, 0, into.length);
+  }
+
+  poke(space: SecurityState, pa: number, from: Uint8Array): boolean {
+    return this.#memory.direct[space].write(pa, from, 0, from.length);
+  }
+
+  inject(space: SecurityState, fault: InjectedFault): void {
+    this.#memory.spaces[space].injectFault(fault);
+  }
+
+  runToIdle(): void {
+    for (const { smmu } of this.#smmus.values()) smmu.runToIdle();
+  }
+
+  takeInterrupts(smmu: string, security: SecurityState): ReadonlySet<InterruptName> {
+    const pending = this.#built(smmu).interrupts[security];
+    const taken = new Set(pending);
+    pending.clear();
+    return taken;
+  }
+
+  reset(smmu?: string): void {
+    const chosen = smmu === undefined ? this.#smmus.values() : [this.#built(smmu)];
+    for (const built of chosen) {
+      built.smmu.reset();
+      built.interrupts[NON_SECURE].clear();
+      built.interrupts[SECURE].clear();
+    }
+  }
+
+  #built(id: string): Built {
+    const built = this.#smmus.get(id);
+    // The parser lets no step through that names an SMMU which the header has not.
+    if (built === undefined) throw new Error(`scenario driver: no SMMU ${id}`);
+    return built;
+  }
+}

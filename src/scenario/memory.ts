@@ -1,0 +1,41 @@
+/**
+ * A scenario's memory. A Secure entry exists in the Secure PA space only and lies over the Non-secure ones there;
+ * Non-secure entries are visible in both spaces.
+ */
+import { NON_SECURE, SECURE, type SecurityState } from '../arch/security.js';
+import { GuestMemory } from '../memory/guest-memory.js';
+import type { MappedSpace } from '../memory/mapped-space.js';
+import type { MemoryDescription } from './format.js';
+
+/** A value for each PA space, indexed by Security state. */
+type PerSpace = readonly [MappedSpace, MappedSpace];
+
+export interface ScenarioMemory {
+  /** What SMMUs and devices access; faults are injected here. */
+  readonly spaces: PerSpace;
+  /** The scenario's own hand on the same memory, which no injected fault meets. */
+  readonly direct: PerSpace;
+}
+
+/** Gives one scenario after the other its memory, zeroed: reserving gigabytes anew for each would cost more than they. */
+export class MemoryPool {
+  #last: GuestMemory | undefined;
+
+  /** The memory that was taken before must not be used any more. */
+  take(memory: readonly MemoryDescription[]): ScenarioMemory {
+    const regions = memory.map(({ base, sizeBytes, space }, index) => ({
+      id: `memory[${index}]`,
+      base,
+      sizeBytes,
+      space,
+    }));
+    const guest = this.#last?.recycle(regions) ?? GuestMemory.create(regions);
+    this.#last = guest;
+    const idsIn = (space: SecurityState) =>
+      regions.filter((region) => region.space === space).map(({ id }) => id);
+    const nonSecure = idsIn(NON_SECURE);
+    const secure = [...idsIn(SECURE), ...nonSecure];
+    const both = (): PerSpace => [guest.space(nonSecure), guest.space(secure)];
+    return { spaces: both(), direct: both() };
+  }
+}

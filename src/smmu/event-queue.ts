@@ -1,0 +1,121 @@
+/**
+ * One Event queue: the producer's side (IHI 0070 3.5.2 to 3.5.4, 7.2.1, 7.2.2, 7.4).
+ *
+ * Records of terminated transactions are dropped when the queue is not writable. Records of stalled ones wait here
+ * until it is. Left out: retrying a stalled transaction whose record could not be written before a CMD_SYNC (7.2.1), which
+ * is the TBU's to do, and merging (3.5.5), which is not required.
+ */
+import { EVENT } from '../arch/events.js';
+import { get } from '../arch/layout.js';
+import type { PhysicalAddressSpace } from '../memory/address-space.js';
+import type { GlobalErrors } from './gerror.js';
+import type { Interrupts } from './interrupts.js';
+import { entriesUsed, entryAddress, nextIndex, queueGeometry } from './queue.js';
+import type { Bank } from './registers.js';
+
+export const EVENT_BYTES = 32;
+const EVENT_WORDS = EVENT_BYTES / 4;
+
+export class EventQueue {
+  readonly #bank: Bank;
+  readonly #space: PhysicalAddressSpace;
+  readonly #errors: GlobalErrors;
+  readonly #interrupts: Interrupts;
+  readonly #log2Max: number;
+  /** Records of stalled transactions that could not be written yet, in order. */
+  #waiting: Int32Array[] = [];
+
+  /** @param log2Max IDR1.EVENTQS. */
+  constructor(
+    bank: Bank,
+    space: PhysicalAddressSpace,
+    errors: GlobalErrors,
+    interrupts: Interrupts,
+    log2Max: number,
+  ) {
+    this.#bank = bank;
+    this.#space = space;
+    this.#errors = errors;
+    this.#interrupts = interrupts;
+    this.#log2Max = log2Max;
+  }
+
+  /** Records an event of 8 words, which are copied. */
+  record(words: Int32Array, stall: boolean): void {
+    this.writeWaiting();
+    if (stall) {
+      if (this.#waiting.length > 0 || !this.#isWritable()) this.#waiting.push(words.slice(0, EVENT_WORDS));
+      else this.#append(words);
+    } else if (this.#isWritable()) {
+      this.#append(words);
+    } else if (this.#isEnabled() && this.#isFull()) {
+      this.#overflow();
+    }
+  }
+
+  /**
+   * Writes waiting records while there is room.
+   * @returns whether one was written.
+   */
+  writeWaiting(): boolean {
+    let wrote = false;
+    while (this.#waiting.length > 0 && this.#isWritable()) {
+      this.#append(this.#waiting.shift()!);
+      wrote = true;
+    }
+    return wrote;
+  }
+
+  /**
+   * Forgets waiting records of transactions that have been terminated meanwhile: of one stream by
+   * CMD_STALL_TERM, of all by SMMUEN going to 0 (4.7.2, 6.3.9.6).
+   */
+  forgetStalls(StreamID?: number): void {
+    this.#waiting =
+      StreamID === undefined ? [] : this.#waiting.filter((words) => get(words, EVENT.StreamID) !== StreamID);
+  }
+
+  /** An EVENTQ_ABT_ERR stops delivery, and that is all: what is lost meanwhile is no overflow (7.2.1, 7.5). */
+  #isWritable(): boolean {
+    return this.#isEnabled() && !this.#isFull() && !this.#errors.isActive('EVENTQ_ABT_ERR');
+  }
+
+  #isEnabled(): boolean {
+    return (this.#bank.read('CR0ACK') & this.#bank.mask('CR0', 'EVENTQEN')) !== 0;
+  }
+
+  /** Full, or with indexes that make no sense (choice: inconsistent-indexes). */
+  #isFull(): boolean {
+    const { log2Size } = queueGeometry(this.#bank, 'EVENTQ_BASE', this.#log2Max, EVENT_BYTES);
+    return this.#used(log2Size) >= 2 ** log2Size;
+  }
+
+  #used(log2Size: number): number {
+    return entriesUsed(this.#bank.read('EVENTQ_PROD'), this.#bank.read('EVENTQ_CONS'), log2Size);
+  }
+
+  #overflow(): void {
+    const bank = this.#bank;
+    const flag = bank.mask('EVENTQ_PROD', 'OVFLG');
+    const prod = bank.read('EVENTQ_PROD');
+    if (((prod ^ bank.read('EVENTQ_CONS')) & flag) === 0) bank.write('EVENTQ_PROD', prod ^ flag);
+  }
+
+  #append(words: Int32Array): void {
+    const bank = this.#bank;
+    const queue = queueGeometry(bank, 'EVENTQ_BASE', this.#log2Max, EVENT_BYTES);
+    const wasEmpty = this.#used(queue.log2Size) === 0;
+    const prod = bank.read('EVENTQ_PROD');
+    const pa = entryAddress(queue, prod);
+    for (let i = 0; i < EVENT_WORDS; i += 2) {
+      if (!this.#space.store(pa + 4 * i, words[i]!, words[i + 1]!)) {
+        // Choice: event-queue-abort. PROD stays, and so no interrupt tells of an entry.
+        this.#errors.activate('EVENTQ_ABT_ERR');
+        return;
+      }
+    }
+    const flag = prod & bank.mask('EVENTQ_PROD', 'OVFLG');
+    bank.write('EVENTQ_PROD', flag | nextIndex(prod, queue.log2Size));
+    if (wasEmpty && !this.#interrupts.notify('eventq')) this.#errors.activate('MSI_EVENTQ_ABT_ERR');
+  }
+}

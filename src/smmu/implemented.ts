@@ -1,0 +1,57 @@
+/**
+ * What this SMMU implements, as limits on the ID registers: "IDRs say exactly what is implemented" is this table.
+ * A feature that is not here yet is cleared (or set to its absent value) before an instance is built.
+ */
+import { IDR0, IDR1, IDR3, IDR5, S_IDR0, S_IDR1 } from '../arch/id-registers.js';
+import { type Field, get, type Layout, set } from '../arch/layout.js';
+import type { IdRegisters } from './config.js';
+
+interface Limit {
+  readonly register: keyof IdRegisters;
+  readonly layout: Layout;
+  readonly field: string;
+  /** Values that are implemented. */
+  readonly allowed: (value: number) => boolean;
+  /** What stands there instead. */
+  readonly otherwise: (value: number) => number;
+}
+
+function absent(register: keyof IdRegisters, of: Layout, ...fields: string[]): Limit[] {
+  return fields.map((field) => ({ register, layout: of, field, allowed: (value) => value === 0, otherwise: () => 0 }));
+}
+
+const LIMITS: readonly Limit[] = [
+  { register: 'IDR0', layout: IDR0, field: 'TTF', allowed: (value) => value === 2, otherwise: () => 2 },
+  ...absent('IDR0', IDR0, 'BTM', 'HTTU', 'DORMHINT', 'ATS', 'NS1ATS', 'ATOS', 'PRI', 'VMW', 'VATOS', 'ATSRECERR', 'RME_IMPL'),
+  { register: 'IDR0', layout: IDR0, field: 'STALL_MODEL', allowed: (value) => value === 1, otherwise: () => 1 },
+  { register: 'IDR0', layout: IDR0, field: 'ST_LEVEL', allowed: (value) => value < 2, otherwise: () => 1 },
+  ...absent('IDR1', IDR1, 'REL', 'QUEUES_PRESET', 'TABLES_PRESET', 'ECMDQ'),
+  ...absent('IDR3', IDR3, 'PBHA', 'PPS', 'MPAM', 'PTWNNC', 'DPT', 'PASIDTT', 'S1PI', 'S2PI', 'S2PO', 'THE', 'MTEPERM', 'AIE'),
+  { register: 'IDR5', layout: IDR5, field: 'OAS', allowed: (value) => value < 7, otherwise: () => 6 },
+  { register: 'IDR5', layout: IDR5, field: 'VAX', allowed: (value) => value < 2, otherwise: () => 1 },
+  ...absent('IDR5', IDR5, 'D128', 'STALL_MAX'),
+  { register: 'S_IDR0', layout: S_IDR0, field: 'STALL_MODEL', allowed: (value) => value === 1, otherwise: () => 1 },
+  ...absent('S_IDR0', S_IDR0, 'ECMDQ'),
+  ...absent('S_IDR1', S_IDR1, 'SEL2'),
+];
+
+/**
+ * Reduces ID register words to what is implemented.
+ * @returns the words, and the name (`IDR0.ATS`) of each field that was asked for and is not there.
+ */
+export function implementedIdr(asked: IdRegisters): { idr: IdRegisters; refused: string[] } {
+  const idr: Record<keyof IdRegisters, number> = { ...asked };
+  const refused: string[] = [];
+  for (const limit of LIMITS) {
+    const secureAbsent = limit.register.startsWith('S_') && (asked.S_IDR1 & 0x8000_0000) === 0;
+    if (secureAbsent) continue;
+    const field = limit.layout.fields[limit.field] as Field;
+    const words = [idr[limit.register]];
+    const value = get(words, field);
+    if (limit.allowed(value)) continue;
+    set(words, field, limit.otherwise(value));
+    idr[limit.register] = words[0]! >>> 0;
+    refused.push(`${limit.register}.${limit.field}`);
+  }
+  return { idr, refused };
+}

@@ -1,0 +1,73 @@
+/**
+ * Access permissions as masks: one bit for each kind of access, so that a check is one bit test (DDI 0487 D8.4,
+ * IHI 0070 13.4.1). A mask is worked out when a leaf is read and cached with the translation.
+ */
+import {
+  DESC_AP1,
+  DESC_AP2,
+  DESC_APTABLE0,
+  DESC_APTABLE1,
+  DESC_PXN,
+  DESC_PXNTABLE,
+  DESC_S2AP_R,
+  DESC_S2AP_W,
+  DESC_UXN,
+  DESC_UXNTABLE,
+} from '../arch/descriptors.js';
+import type { Cd } from './cd.js';
+
+export const UNPRIV_READ = 1 << 0;
+export const UNPRIV_WRITE = 1 << 1;
+export const UNPRIV_EXECUTE = 1 << 2;
+export const PRIV_READ = 1 << 3;
+export const PRIV_WRITE = 1 << 4;
+export const PRIV_EXECUTE = 1 << 5;
+export const ALL = 0x3f;
+
+/** The bit that an access needs. */
+export function accessBit(write: boolean, instruction: boolean, privileged: boolean): number {
+  return 1 << ((write ? 1 : instruction ? 2 : 0) + (privileged ? 3 : 0));
+}
+
+/**
+ * Stage 1 permissions by the Direct Permission Scheme.
+ * @param lo,hi the leaf descriptor.
+ * @param tableHi high-word flags (APTable, UXNTable, PXNTable) of the table descriptors on the way, ORed; 0 with HADx.
+ * @param single any-EL2 and EL3: AP[1] counts as 1, one execute-never bit, every access is checked as privileged.
+ */
+export function stage1Permissions(lo: number, hi: number, tableHi: number, cd: Cd, single: boolean): number {
+  const readOnly = (lo & DESC_AP2) !== 0 || (tableHi & DESC_APTABLE1) !== 0;
+  if (single) {
+    const execute = (hi & DESC_UXN) === 0 && (tableHi & DESC_UXNTABLE) === 0 && !(cd.wxn && !readOnly);
+    const mask = UNPRIV_READ | (readOnly ? 0 : UNPRIV_WRITE) | (execute ? UNPRIV_EXECUTE : 0);
+    return mask | (mask << 3);
+  }
+  const unprivileged = (lo & DESC_AP1) !== 0 && (tableHi & DESC_APTABLE0) === 0;
+  const unprivWrite = unprivileged && !readOnly;
+  const unprivExecute = (hi & DESC_UXN) === 0 && (tableHi & DESC_UXNTABLE) === 0 && !(cd.wxn && unprivWrite);
+  // VMSAv8-64: what EL0 can write is never executable at EL1.
+  const privExecute =
+    (hi & DESC_PXN) === 0 && (tableHi & DESC_PXNTABLE) === 0 && !unprivWrite && !(cd.wxn && !readOnly);
+  const panned = cd.pan && (unprivileged || (cd.epan && unprivExecute));
+  return (
+    (unprivileged ? UNPRIV_READ : 0) |
+    (unprivWrite ? UNPRIV_WRITE : 0) |
+    (unprivExecute ? UNPRIV_EXECUTE : 0) |
+    (panned ? 0 : PRIV_READ) |
+    (panned || readOnly ? 0 : PRIV_WRITE) |
+    (privExecute ? PRIV_EXECUTE : 0)
+  );
+}
+
+/** Stage 2 permissions: S2AP and XN[1:0], the lower XN bit only with IDR3.XNX. */
+export function stage2Permissions(lo: number, hi: number, xnx: boolean): number {
+  const xn1 = (hi & DESC_UXN) !== 0;
+  const xn0 = (hi & DESC_PXN) !== 0;
+  const privExecute = xnx ? xn1 === xn0 : !xn1;
+  return (
+    ((lo & DESC_S2AP_R) !== 0 ? UNPRIV_READ | PRIV_READ : 0) |
+    ((lo & DESC_S2AP_W) !== 0 ? UNPRIV_WRITE | PRIV_WRITE : 0) |
+    (xn1 ? 0 : UNPRIV_EXECUTE) |
+    (privExecute ? PRIV_EXECUTE : 0)
+  );
+}

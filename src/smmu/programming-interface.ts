@@ -1,0 +1,221 @@
+/**
+ * The programming interface of one Security state: its bank of registers with what they control (IHI 0070 6.3.9 to 6.3.16).
+ *
+ * Non-secure and Secure are two instances. Here are the Update protocols: a change of CR0 or GBPA is announced to
+ * the TBUs and acknowledged when all of them have followed. CR1, CR2 and the Stream table's registers are guarded by
+ * SMMUEN and travel with it.
+ */
+import {
+  CMD_ATC_INV,
+  CMD_PREFETCH_ADDR,
+  CMD_PREFETCH_CONFIG,
+  CMD_PRI_RESP,
+  type Command,
+} from '../arch/commands.js';
+import { IDR1, IDR3, IDR5 } from '../arch/id-registers.js';
+import { get } from '../arch/layout.js';
+import type { Register, RegisterKey } from '../arch/registers.js';
+import type { SecurityState } from '../arch/security.js';
+import type { PhysicalAddressSpace } from '../memory/address-space.js';
+import { CommandQueue } from './command-queue.js';
+import type { IdRegisters } from './config.js';
+import { EventQueue } from './event-queue.js';
+import { GlobalErrors } from './gerror.js';
+import { type InterruptLines, Interrupts } from './interrupts.js';
+import {
+  BANK_CR0_FLAGS,
+  BANK_CR1,
+  BANK_CR2,
+  BANK_GBPA,
+  BANK_SECURITY,
+  BANK_SMMUEN,
+  BANK_STRTAB_BASE_CFG,
+  BANK_STRTAB_BASE_HI,
+  BANK_STRTAB_BASE_LO,
+  MESSAGE_BANK,
+  MESSAGE_COMMAND,
+  MESSAGE_WORDS,
+  type TbuChannel,
+} from './maintenance.js';
+import { indexMask } from './queue.js';
+import type { Bank } from './registers.js';
+
+/** CR0 fields that the TBUs need to know. */
+const ANNOUNCED = ['SMMUEN', 'ATSCHK', 'VMW', 'SIF', 'NSSTALLD'];
+
+/** What an interface asks of the SMMU that it belongs to. */
+export interface Surroundings {
+  /** CR0 fields have been acknowledged; `changed` holds their bits. */
+  acknowledged(security: SecurityState, changed: number): void;
+  /** S_CR0ACK.NSSTALLD, which concerns Non-secure streams and is in the Secure bank. */
+  nsStallDisabled(): boolean;
+  /** A command that has effects beyond the TBUs. */
+  executed(command: Command, words: Int32Array): void;
+}
+
+export class ProgrammingInterface {
+  readonly bank: Bank;
+  readonly events: EventQueue;
+  readonly commands: CommandQueue;
+  readonly #channel: TbuChannel;
+  readonly #surroundings: Surroundings;
+  readonly #log2Max: Readonly<Record<string, number>>;
+  readonly #message = new Int32Array(MESSAGE_WORDS);
+  /** An Update has been announced and is not acknowledged yet; the values are those that it was announced with. */
+  #updating = false;
+  #targetCr0 = 0;
+  #updatesGbpa = false;
+
+  constructor(
+    bank: Bank,
+    space: PhysicalAddressSpace,
+    channel: TbuChannel,
+    lines: InterruptLines,
+    idr: IdRegisters,
+    surroundings: Surroundings,
+  ) {
+    this.bank = bank;
+    this.#channel = channel;
+    this.#surroundings = surroundings;
+    const idr1 = [idr.IDR1];
+    const cmdqs = get(idr1, IDR1.fields.CMDQS);
+    const eventqs = get(idr1, IDR1.fields.EVENTQS);
+    this.#log2Max = { CMDQ_BASE: cmdqs, EVENTQ_BASE: eventqs, PRIQ_BASE: get(idr1, IDR1.fields.PRIQS) };
+    const ranges = {
+      ril: get([idr.IDR3], IDR3.fields.RIL) === 1,
+      ds: get([idr.IDR5], IDR5.fields.DS) === 1,
+    };
+    const interrupts = new Interrupts(bank, space, lines, idr);
+    const errors = new GlobalErrors(bank, interrupts);
+    this.events = new EventQueue(bank, space, errors, interrupts, eventqs);
+    this.commands = new CommandQueue(bank, space, errors, interrupts, this, cmdqs, ranges);
+  }
+
+  /** The registers have been reset: forgets what was under way and tells the TBUs. */
+  reset(): void {
+    this.#updating = false;
+    this.events.forgetStalls();
+    this.commands.reset();
+    this.#announce(0);
+  }
+
+  /** What follows at once from a write to one of the bank's registers. */
+  written(register: Register): void {
+    const bank = this.bank;
+    switch (register.key) {
+      case 'IRQ_CTRL':
+        // Interrupts are raised by this thread alone and MSIs are complete when sent: nothing to wait for (6.3.16).
+        bank.write('IRQ_CTRLACK', bank.read('IRQ_CTRL'));
+        break;
+      case 'CMDQ_BASE':
+      case 'CMDQ_CONS':
+        this.#trimIndex('CMDQ_CONS', 'RD', 'CMDQ_BASE');
+        break;
+      case 'EVENTQ_BASE':
+      case 'EVENTQ_PROD':
+        this.#trimIndex('EVENTQ_PROD', 'WR', 'EVENTQ_BASE');
+        break;
+      case 'PRIQ_BASE':
+      case 'PRIQ_PROD':
+        this.#trimIndex('PRIQ_PROD', 'WR', 'PRIQ_BASE');
+        break;
+    }
+  }
+
+  /** @returns whether it did anything. */
+  step(): boolean {
+    const updated = this.#stepUpdate();
+    const consumed = this.commands.step();
+    const recorded = this.events.writeWaiting();
+    return updated || consumed || recorded;
+  }
+
+  get isEnabled(): boolean {
+    return (this.bank.read('CR0ACK') & this.bank.mask('CR0', 'SMMUEN')) !== 0;
+  }
+
+  /** CommandExecutor. */
+  settled(): boolean {
+    return this.#channel.settled();
+  }
+
+  /** CommandExecutor. */
+  execute(command: Command, words: Int32Array): void {
+    const { opcode } = command;
+    // Choice: prefetch.
+    if (opcode === CMD_PREFETCH_CONFIG || opcode === CMD_PREFETCH_ADDR) return;
+    if ((opcode === CMD_ATC_INV || opcode === CMD_PRI_RESP) && !this.isEnabled) return;
+    const message = this.#message.fill(0);
+    message[0] = MESSAGE_COMMAND;
+    message.set(words, 1);
+    message[5] = this.bank.security;
+    this.#channel.broadcast(message);
+    this.#surroundings.executed(command, words);
+  }
+
+  #stepUpdate(): boolean {
+    if (!this.#updating) return this.#beginUpdate();
+    return this.#endUpdate();
+  }
+
+  #beginUpdate(): boolean {
+    const bank = this.bank;
+    const changed = bank.read('CR0') ^ bank.read('CR0ACK');
+    const updatesGbpa = (bank.read('GBPA') & bank.mask('GBPA', 'Update')) !== 0;
+    if (changed === 0 && !updatesGbpa) return false;
+    this.#updating = true;
+    this.#targetCr0 = bank.read('CR0');
+    this.#updatesGbpa = updatesGbpa;
+    const announced = ANNOUNCED.some((field) => (changed & bank.mask('CR0', field)) !== 0);
+    if (announced || updatesGbpa) this.#announce(this.#targetCr0);
+    this.#endUpdate();
+    return true;
+  }
+
+  /** Acknowledges when every TBU has followed, and the command under way is consumed if the queue is being disabled. */
+  #endUpdate(): boolean {
+    const bank = this.bank;
+    const old = bank.read('CR0ACK');
+    const cleared = old & ~this.#targetCr0;
+    if ((cleared & bank.mask('CR0', 'CMDQEN')) !== 0 && this.commands.isBusy) return false;
+    if (!this.#channel.settled()) return false;
+    this.#updating = false;
+    bank.write('CR0ACK', this.#targetCr0);
+    if (this.#updatesGbpa) bank.write('GBPA', bank.read('GBPA') & ~bank.mask('GBPA', 'Update'));
+    if ((cleared & bank.mask('CR0', 'SMMUEN')) !== 0) this.events.forgetStalls();
+    if (old !== this.#targetCr0) this.#surroundings.acknowledged(bank.security, old ^ this.#targetCr0);
+    return true;
+  }
+
+  /** Tells the TBUs this bank's translation controls, as they are with a value of CR0. */
+  announce(): void {
+    this.#announce(this.#updating ? this.#targetCr0 : this.bank.read('CR0ACK'));
+  }
+
+  #announce(cr0: number): void {
+    const bank = this.bank;
+    const message = this.#message.fill(0);
+    const flag = (field: string) => ((cr0 & bank.mask('CR0', field)) !== 0 ? 1 : 0);
+    const vmwMask = bank.mask('CR0', 'VMW');
+    const vmw = (cr0 & vmwMask) / (vmwMask & -vmwMask);
+    const nsstalld = flag('NSSTALLD') || (this.#surroundings.nsStallDisabled() ? 1 : 0);
+    message[0] = MESSAGE_BANK;
+    message[BANK_SMMUEN] = flag('SMMUEN');
+    message[BANK_GBPA] = bank.read('GBPA') & ~bank.mask('GBPA', 'Update');
+    message[BANK_CR1] = bank.read('CR1');
+    message[BANK_CR2] = bank.read('CR2');
+    message[BANK_STRTAB_BASE_LO] = bank.read('STRTAB_BASE');
+    message[BANK_STRTAB_BASE_HI] = bank.readHigh('STRTAB_BASE');
+    message[BANK_STRTAB_BASE_CFG] = bank.read('STRTAB_BASE_CFG');
+    message[BANK_CR0_FLAGS] = flag('ATSCHK') | (flag('SIF') << 1) | (nsstalld << 2) | (vmw << 3);
+    message[BANK_SECURITY] = bank.security;
+    this.#channel.broadcast(message);
+  }
+
+  /** The indexes that the SMMU owns are RAZ above their wrap flag, and truncated when the queue shrinks (6.3.28, 6.3.95). */
+  #trimIndex(indexKey: RegisterKey, field: string, baseKey: RegisterKey): void {
+    const bank = this.bank;
+    const log2Size = Math.min(bank.field(baseKey, 'LOG2SIZE'), this.#log2Max[baseKey]!);
+    bank.write(indexKey, bank.read(indexKey) & ~(bank.mask(indexKey, field) & ~indexMask(log2Size)));
+  }
+}

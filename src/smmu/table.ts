@@ -1,0 +1,67 @@
+/**
+ * One translation table as a walk needs it: the TTBx of a CD or the S2TTB of an STE with all that governs it, worked
+ * out once when the structure is decoded (DDI 0487 D8.2).
+ */
+import type { SecurityState } from '../arch/security.js';
+
+export interface TranslationTable {
+  /** Base address, aligned to the size of the starting-level table. An IPA when stage 2 translates it. */
+  readonly base: number;
+  /** log2 of the granule: 12, 14 or 16. */
+  readonly granuleBits: number;
+  /** Input address size in bits. */
+  readonly inputBits: number;
+  /** -1 to 3. */
+  readonly startLevel: number;
+  /** Effective output size in bits (CD.IPS or STE.S2PS, capped to the OAS). */
+  readonly outputBits: number;
+  /** Lowest level at which a block descriptor is legal. */
+  readonly minBlockLevel: number;
+  /** Descriptor bits [15:12] hold OA[51:48]: 64KB granule and a 52-bit OAS. */
+  readonly lpa: boolean;
+  /** Descriptor bits [9:8] hold OA[51:50] and [49:48] OA[49:48]: DS == 1. */
+  readonly ds: boolean;
+  readonly bigEndian: boolean;
+  /** AF == 0 faults: not AFFD. */
+  readonly accessFlagFaults: boolean;
+  /** APTable, UXNTable, PXNTable count: not HADx. */
+  readonly hierarchical: boolean;
+  /** PA (or IPA) space in which the walk starts (CD.NSCFGx, STE.S2SW). */
+  readonly space: SecurityState;
+}
+
+/** CD.TG0 and STE.S2TG encodings to granule bits; 0 is reserved. */
+export const TG0_BITS = [12, 16, 14, 0] as const;
+/** CD.TG1 encodings, which are others. */
+export const TG1_BITS = [0, 14, 12, 16] as const;
+
+/** Index bits resolved by the starting-level table, concatenated stage 2 tables included. */
+export function startIndexBits(inputBits: number, granuleBits: number, startLevel: number): number {
+  return inputBits - granuleBits - (granuleBits - 3) * (3 - startLevel);
+}
+
+/** Starting level of a stage 1 walk (DDI 0487 D8.2.6). */
+export function stage1StartLevel(inputBits: number, granuleBits: number): number {
+  return 3 - Math.floor((inputBits - 1 - granuleBits) / (granuleBits - 3));
+}
+
+/** Lowest level with block descriptors (DDI 0487 D8.3.1): level 0 with DS for 4KB, level 1 with DS or LPA for the others. */
+export function minBlockLevel(granuleBits: number, ds: boolean, lpa: boolean): number {
+  if (granuleBits === 12) return ds ? 0 : 1;
+  if (granuleBits === 14) return ds ? 1 : 2;
+  return lpa ? 1 : 2;
+}
+
+/** Clears address bits below 2^bits without 32-bit truncation. */
+export function alignDown(address: number, bits: number): number {
+  const unit = 2 ** bits;
+  return Math.floor(address / unit) * unit;
+}
+
+/**
+ * Base of a starting-level table, aligned to its size; at least 64 bytes when the output is 52 bits (IHI 0070 5.4 TTB0).
+ * RES0 bits [55:52] of the field are already range-checked by the validity rules.
+ */
+export function tableBase(ttb: number, indexBits: number, outputBits: number): number {
+  return alignDown(ttb, Math.max(indexBits + 3, outputBits === 52 ? 6 : 0));
+}

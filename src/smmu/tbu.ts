@@ -1,0 +1,451 @@
+/**
+ * The TBU: translates accesses beside the device that makes them (IHI 0070 3.3, 3.4, 3.12, 7.2, 13).
+ *
+ * A hit touches no lock and no other thread. The first level of its TLB is direct-mapped, keyed by page and an interned
+ * context (StreamWorld, VMID, ASID), with the permissions of both stages ANDed at fill, so that a hit is one compare and
+ * one bit test. It is always a subset of the second level (tlb.ts). Everything that is not a plain hit goes on to
+ * `#translateSlowly`, which reads top to bottom as chapter 3.4 does.
+ */
+import {
+  C_BAD_SUBSTREAMID,
+  CLASS_IN,
+  EVENT,
+  F_ADDR_SIZE,
+  F_CD_FETCH,
+  F_PERMISSION,
+  F_STE_FETCH,
+  F_TRANSLATION,
+  F_WALK_EABT,
+} from '../arch/events.js';
+import { set } from '../arch/layout.js';
+import { NON_SECURE, SECURE, type SecurityState } from '../arch/security.js';
+import type { PhysicalAddressSpace } from '../memory/address-space.js';
+import { decodeBank } from './bank-controls.js';
+import type { SmmuConfig } from './config.js';
+import { ConfigCache, type ConfigObserver, SILENT } from './config-cache.js';
+import { type Features, readFeatures } from './features.js';
+import { Invalidator } from './invalidation.js';
+import {
+  BANK_SECURITY,
+  type EventChannel,
+  MESSAGE_BANK,
+  MESSAGE_COMMAND,
+  MESSAGE_INVALIDATE_ALL,
+} from './maintenance.js';
+import { accessBit } from './permission.js';
+import type { StreamContext } from './stream-context.js';
+import { PAGE_HI_TTB1, STAGE_1, STAGE_2, Tlb } from './tlb.js';
+import { ABORT, OK, type Outcome, RAZ_WI, type Transaction } from './transaction.js';
+import { Walker, type WalkObserver } from './walker.js';
+
+const L0_ENTRIES = 4096;
+const L0_MASK = L0_ENTRIES - 1;
+/** Interned contexts; a page number has 41 bits, so this many still fit an exact double. */
+const CONTEXTS_MAX = 4096;
+const CONTEXT_SCALE = 2 ** 41;
+const TWO_32 = 0x1_0000_0000;
+const TAG_EMPTY = -1;
+
+/** Everything a TBU tells about one translation; for explain and replay. Costs nothing when absent. */
+export interface TranslationObserver extends WalkObserver, ConfigObserver {
+  tlbHit(stage: 1 | 2, outPage: number): void;
+  event(words: Int32Array, security: SecurityState): void;
+}
+
+/** Plain counters of one TBU, since it was made. */
+export interface TbuCounters {
+  transactions: number;
+  hits: number;
+  misses: number;
+  walks: number;
+  descriptorReads: number;
+  configFetches: number;
+  events: number;
+  aborts: number;
+}
+
+export class Tbu {
+  readonly #features: Features;
+  readonly #events: EventChannel;
+  readonly #tlb: Tlb;
+  readonly #walker: Walker;
+  readonly #config: ConfigCache;
+  readonly #invalidator: Invalidator;
+
+  readonly #l0Tags = new Float64Array(L0_ENTRIES).fill(TAG_EMPTY);
+  readonly #l0Pages = new Float64Array(L0_ENTRIES);
+  /** Permissions in bits [5:0], PA space in bit 8. */
+  readonly #l0Flags = new Int32Array(L0_ENTRIES);
+  readonly #contextTags = new Map<number, number>();
+
+  /** The last stream that was looked up: devices come in runs. */
+  #lastContext: StreamContext | undefined;
+
+  readonly #record = new Int32Array(8);
+  #observer: TranslationObserver | undefined;
+
+  #transactions = 0;
+  #hits = 0;
+  #misses = 0;
+  #eventCount = 0;
+  #aborts = 0;
+
+  constructor(
+    config: SmmuConfig,
+    spaces: readonly [PhysicalAddressSpace, PhysicalAddressSpace],
+    events: EventChannel,
+  ) {
+    this.#features = readFeatures(config.idr);
+    this.#events = events;
+    this.#tlb = new Tlb(config.tlb);
+    this.#walker = new Walker(this.#features, spaces, this.#tlb);
+    this.#config = new ConfigCache(this.#features, spaces, this.#walker, config.configCache, (regime) =>
+      this.#internContext(regime.world, regime.vmid, regime.asid),
+    );
+    this.#invalidator = new Invalidator(this.#features, this.#config, this.#tlb);
+  }
+
+  get counters(): TbuCounters {
+    return {
+      transactions: this.#transactions,
+      hits: this.#hits,
+      misses: this.#misses,
+      walks: this.#walker.walks,
+      descriptorReads: this.#walker.descriptorReads,
+      configFetches: this.#config.fetches,
+      events: this.#eventCount,
+      aborts: this.#aborts,
+    };
+  }
+
+  /** Watches translations from now on, or stops watching. */
+  observe(observer: TranslationObserver | undefined): void {
+    this.#observer = observer;
+    this.#walker.observer = observer;
+    this.#config.observer = observer;
+  }
+
+  /** Takes one message of the TCU (maintenance.ts). Between two transactions only. */
+  handle(message: Int32Array): void {
+    switch (message[0]) {
+      case MESSAGE_COMMAND:
+        this.#invalidator.command(message);
+        break;
+      case MESSAGE_BANK:
+        this.#config.setBank(
+          message[BANK_SECURITY] as SecurityState,
+          decodeBank(message, this.#features.stLevel),
+        );
+        break;
+      case MESSAGE_INVALIDATE_ALL:
+        this.dropCaches();
+        break;
+      default:
+        throw new Error(`TBU: unknown maintenance message ${message[0]}`);
+    }
+    this.#lastContext = undefined;
+    this.#l0Tags.fill(TAG_EMPTY);
+  }
+
+  /** Forgets everything cached; what is in memory stands. */
+  dropCaches(): void {
+    this.#config.invalidateAll(NON_SECURE);
+    this.#config.invalidateAll(SECURE);
+    this.#tlb.invalidateAll();
+    this.#l0Tags.fill(TAG_EMPTY);
+    this.#contextTags.clear();
+    this.#lastContext = undefined;
+  }
+
+  /**
+   * Translates one access. It must not cross a 4 KiB boundary; callers split.
+   * @returns the outcome, which is in the transaction as well, with pa and space when it is OK.
+   */
+  translate(txn: Transaction): Outcome {
+    this.#transactions++;
+    const context = this.#lastContext;
+    if (
+      context !== undefined &&
+      context.StreamID === txn.StreamID &&
+      context.SubstreamID === txn.SubstreamID &&
+      context.security === txn.SEC_SID
+    ) {
+      const lo = (txn.iovaLo >>> 12) | (txn.iovaHi << 20);
+      const page = ((txn.iovaHi >>> 12) & 0xff) * TWO_32 + (lo >>> 0);
+      const slot = lo & L0_MASK;
+      if (this.#l0Tags[slot] === page + context.tag * CONTEXT_SCALE && this.#plainAddress(context, txn.iovaHi)) {
+        const flags = this.#l0Flags[slot]!;
+        if ((flags & this.#need(context, txn)) !== 0) {
+          this.#hits++;
+          txn.pa = this.#l0Pages[slot]! * 4096 + (txn.iovaLo & 0xfff);
+          txn.space = (flags >>> 8) as SecurityState;
+          txn.outcome = OK;
+          return OK;
+        }
+      }
+    }
+    const outcome = this.#translateSlowly(txn);
+    txn.outcome = outcome;
+    if (outcome !== OK) this.#aborts++;
+    return outcome;
+  }
+
+  /**
+   * Whether an address is one that the first level may answer: in the TTB0 half, within T0SZ, without TBI and E0PD.
+   * The others are answered by the second level, which comes after those checks.
+   */
+  #plainAddress(context: StreamContext, hi: number): boolean {
+    return hi >>> 20 === 0 && context.cd?.ttb0 !== undefined && !context.cd.e0pd0;
+  }
+
+  /** The permission bit that an access needs, after STE.PRIVCFG and INSTCFG. */
+  #need(context: StreamContext, txn: Transaction): number {
+    const { ste } = context;
+    const privileged = ste.privcfg >= 2 ? ste.privcfg === 3 : txn.privileged;
+    const instruction = ste.instcfg >= 2 ? ste.instcfg === 3 : txn.instruction;
+    return accessBit(txn.write, instruction && !txn.write, privileged);
+  }
+
+  #translateSlowly(txn: Transaction): Outcome {
+    const security = txn.SEC_SID === SECURE && this.#features.secureImpl ? SECURE : NON_SECURE;
+    const bank = this.#config.bank(security);
+    if (!bank.smmuen) return this.#globalBypass(txn, security, bank.gbpa);
+    const context = this.#config.lookup(txn.StreamID, txn.SubstreamID, security);
+    if (context === undefined) return this.#configurationFailure(txn, security);
+    this.#lastContext = context;
+    if (context.cd !== undefined) return this.#stage1(txn, context);
+    return this.#stage1Bypass(txn, context);
+  }
+
+  /** SMMUEN == 0: GBPA decides; an address beyond the OAS aborts without an event (3.4, 6.3.14). */
+  #globalBypass(txn: Transaction, security: SecurityState, gbpa: number): Outcome {
+    if ((gbpa & (1 << 20)) !== 0 || !this.#fitsOas(txn)) return ABORT;
+    const nscfg = this.#features.attrPermsOvr ? (gbpa >>> 14) & 3 : 0;
+    return this.#pass(txn, outputSpace(security, nscfg, txn.ns));
+  }
+
+  #fitsOas(txn: Transaction): boolean {
+    return (txn.iovaHi >>> 0) * TWO_32 + (txn.iovaLo >>> 0) < 2 ** this.#features.oas;
+  }
+
+  #pass(txn: Transaction, space: SecurityState): Outcome {
+    txn.pa = (txn.iovaHi >>> 0) * TWO_32 + (txn.iovaLo >>> 0);
+    txn.space = space;
+    return OK;
+  }
+
+  #configurationFailure(txn: Transaction, security: SecurityState): Outcome {
+    const event = this.#config.failure;
+    if (event === 0) return this.#walkFault(txn, undefined, security);
+    if (event !== SILENT) {
+      this.#startRecord(txn, event);
+      if (event === F_STE_FETCH || event === F_CD_FETCH) this.#setFetchAddr(this.#config.fetchAddr);
+      this.#send(security);
+    }
+    return ABORT;
+  }
+
+  /** Stage 1 does not translate: STE bypass, S1DSS bypass, or stage 2 alone (3.4). */
+  #stage1Bypass(txn: Transaction, context: StreamContext): Outcome {
+    const stage2 = context.ste.stage2;
+    const ipa = (txn.iovaHi >>> 0) * TWO_32 + (txn.iovaLo >>> 0);
+    if (ipa >= 2 ** (stage2 === undefined ? this.#features.oas : this.#features.ias)) {
+      // Beyond the IAS (or OAS) is a stage 1 Address Size fault even without stage 1; no A or R bit governs it.
+      this.#startFault(txn, context, F_ADDR_SIZE);
+      this.#send(context.security);
+      return ABORT;
+    }
+    if (stage2 === undefined) return this.#pass(txn, outputSpace(context.security, context.ste.nscfg, txn.ns));
+    const page = Math.floor(ipa / 4096);
+    const known = this.#tlb.lookup(STAGE_2, context.world, context.vmid, 0, page | 0, (page / TWO_32) | 0);
+    if (known >= 0) this.#hits++;
+    else {
+      this.#misses++;
+      this.#walker.walks++;
+    }
+    if (!this.#walker.translateStage2(context, ipa, this.#need(context, txn), CLASS_IN)) {
+      return this.#walkFault(txn, context, context.security);
+    }
+    txn.pa = this.#walker.outPage * 4096 + (txn.iovaLo & 0xfff);
+    txn.space = this.#walker.space;
+    return OK;
+  }
+
+  #stage1(txn: Transaction, context: StreamContext): Outcome {
+    const cd = context.cd!;
+    const lo = txn.iovaLo;
+    const hi = txn.iovaHi;
+    // VA[55] selects the table; with one table only, its upper half is out of range (3.4.1).
+    const upper = !context.singlePrivilege && (hi & (1 << 23)) !== 0;
+    const table = upper ? cd.ttb1 : cd.ttb0;
+    const need = this.#need(context, txn);
+    const e0pd = (upper ? cd.e0pd1 : cd.e0pd0) && (need & 7) !== 0;
+    if (table === undefined || e0pd || !inRange(hi, lo, table.inputBits, upper, upper ? cd.tbi1 : cd.tbi0)) {
+      return this.#stage1Fault(txn, context, F_TRANSLATION);
+    }
+    const pageLo = (lo >>> 12) | (hi << 20);
+    const pageHi = ((hi >>> 12) & 0xff) | (upper ? PAGE_HI_TTB1 : 0);
+    const index = this.#tlb.lookup(STAGE_1, context.world, context.vmid, context.asid, pageLo, pageHi);
+    if (index >= 0) {
+      this.#hits++;
+      const outPage = this.#tlb.outPage(index, pageLo);
+      this.#observer?.tlbHit(1, outPage);
+      if ((this.#tlb.own(index) & need) === 0) return this.#stage1Fault(txn, context, F_PERMISSION);
+      if ((this.#tlb.parent(index) & need) === 0) {
+        return this.#stage2PermissionOnHit(txn, context, this.#tlb.ipaPage(index, pageLo));
+      }
+      const allowed = this.#tlb.own(index) & this.#tlb.parent(index);
+      this.#fillL0(context, pageLo, pageHi, outPage, allowed, this.#tlb.space(index) as SecurityState);
+      txn.pa = outPage * 4096 + (lo & 0xfff);
+      txn.space = this.#tlb.space(index) as SecurityState;
+      return OK;
+    }
+    this.#misses++;
+    const fill = this.#walker.fill;
+    fill.world = context.world;
+    fill.vmid = context.vmid;
+    fill.asid = context.asid;
+    fill.pageLo = pageLo;
+    fill.pageHi = pageHi;
+    if (!this.#walker.translate(context, table, lo, hi, need)) return this.#walkFault(txn, context, context.security);
+    if (this.#tlb.enabled) {
+      this.#tlb.fill(fill);
+      this.#followEviction();
+      this.#fillL0(context, pageLo, pageHi, fill.outPage, fill.own & fill.parent, this.#walker.space);
+    }
+    txn.pa = this.#walker.outPage * 4096 + (lo & 0xfff);
+    txn.space = this.#walker.space;
+    return OK;
+  }
+
+  /** The first level is a subset of the second: what that one pushed out goes here too. */
+  #followEviction(): void {
+    if (this.#tlb.evictedBits === 12) this.#l0Tags[this.#tlb.evictedPageLo & L0_MASK] = TAG_EMPTY;
+    else if (this.#tlb.evictedBits !== 0) this.#l0Tags.fill(TAG_EMPTY);
+  }
+
+  #fillL0(
+    context: StreamContext,
+    pageLo: number,
+    pageHi: number,
+    outPage: number,
+    allowed: number,
+    space: SecurityState,
+  ): void {
+    const slot = pageLo & L0_MASK;
+    this.#l0Tags[slot] = (pageHi & 0x1ff) * TWO_32 + (pageLo >>> 0) + context.tag * CONTEXT_SCALE;
+    this.#l0Pages[slot] = outPage;
+    this.#l0Flags[slot] = allowed | (space << 8);
+  }
+
+  #stage1Fault(txn: Transaction, context: StreamContext, event: number): Outcome {
+    const cd = context.cd!;
+    if (cd.r) {
+      this.#startFault(txn, context, event);
+      this.#send(context.security);
+    }
+    return cd.a ? ABORT : RAZ_WI;
+  }
+
+  #stage2PermissionOnHit(txn: Transaction, context: StreamContext, ipaPage: number): Outcome {
+    if (context.ste.s2R) {
+      this.#startFault(txn, context, F_PERMISSION);
+      set(this.#record, EVENT.S2, 1);
+      this.#setIpa(ipaPage * 4096);
+      this.#send(context.security);
+    }
+    return ABORT;
+  }
+
+  /**
+   * A fault that the walker found. A, R and S of the stage govern the four Translation-related faults; the others are
+   * always recorded and abort (5.5).
+   * @param known the stream's context; while its CD is being fetched there is none yet, and the walker's is used.
+   */
+  #walkFault(txn: Transaction, known: StreamContext | undefined, security: SecurityState): Outcome {
+    const walker = this.#walker;
+    const context = known ?? this.#config.fetching!;
+    const governed = walker.fault !== F_WALK_EABT;
+    if (governed && !walker.faultStage2) return this.#stage1Fault(txn, context, walker.fault);
+    if (!governed || context.ste.s2R) {
+      this.#startFault(txn, context, walker.fault);
+      if (walker.faultStage2) set(this.#record, EVENT.S2, 1);
+      set(this.#record, EVENT.CLASS, walker.faultClass);
+      if (walker.fault === F_WALK_EABT) this.#setFetchAddr(walker.fetchAddr);
+      else this.#setIpa(walker.faultIpa);
+      // A stage 2 Permission fault on a stage 1 descriptor or CD comes from a read (7.3.16 TTRnW).
+      if (walker.fault === F_PERMISSION && walker.faultClass !== CLASS_IN) set(this.#record, EVENT.TTRnW, 1);
+      this.#send(security);
+    }
+    return ABORT;
+  }
+
+  #startRecord(txn: Transaction, event: number): void {
+    const record = this.#record.fill(0);
+    record[0] = event;
+    // C_BAD_SUBSTREAMID has no SSV: its SubstreamID is always valid (7.3.9).
+    if (txn.SubstreamID >= 0) record[0] |= (txn.SubstreamID << 12) | (event === C_BAD_SUBSTREAMID ? 0 : 1 << 11);
+    record[1] = txn.StreamID;
+  }
+
+  /** The fields that all faults of the translation process have (7.3.12-7.3.16), CLASS IN. */
+  #startFault(txn: Transaction, context: StreamContext, event: number): void {
+    this.#startRecord(txn, event);
+    const record = this.#record;
+    const need = this.#need(context, txn);
+    if (need >= 8) set(record, EVENT.PnU, 1);
+    if ((need & 0b100100) !== 0) set(record, EVENT.InD, 1);
+    if (!txn.write) set(record, EVENT.RnW, 1);
+    set(record, EVENT.CLASS, CLASS_IN);
+    record[4] = txn.iovaLo;
+    record[5] = txn.iovaHi;
+  }
+
+  #setIpa(ipa: number): void {
+    this.#record[6] = ipa & ~0xfff;
+    this.#record[7] = ipa / TWO_32;
+  }
+
+  #setFetchAddr(address: number): void {
+    const within = address % 2 ** this.#features.oas;
+    this.#record[6] = within & ~7;
+    this.#record[7] = within / TWO_32;
+  }
+
+  #send(security: SecurityState): void {
+    this.#eventCount++;
+    this.#observer?.event(this.#record, security);
+    this.#events.record(this.#record, security, false);
+  }
+
+  /** The small number that stands for a translation regime in the first level. When they run out all are forgotten. */
+  #internContext(world: number, vmid: number, asid: number): number {
+    const key = (world * 0x1_0000 + vmid) * 0x1_0000 + asid;
+    const known = this.#contextTags.get(key);
+    if (known !== undefined) return known;
+    if (this.#contextTags.size === CONTEXTS_MAX) {
+      this.#contextTags.clear();
+      this.#config.invalidateAll(NON_SECURE);
+      this.#config.invalidateAll(SECURE);
+      this.#l0Tags.fill(TAG_EMPTY);
+    }
+    const tag = this.#contextTags.size;
+    this.#contextTags.set(key, tag);
+    return tag;
+  }
+}
+
+/** The PA space of an access that stage 1 does not translate: STE.NSCFG or S_GBPA.NSCFG for a Secure stream. */
+function outputSpace(security: SecurityState, nscfg: number, incomingNs: boolean): SecurityState {
+  if (security === NON_SECURE) return NON_SECURE;
+  const nonSecure = nscfg >= 2 ? nscfg === 3 : incomingNs;
+  return nonSecure ? NON_SECURE : SECURE;
+}
+
+/** Whether VA[AddrTop:N] is all zeros in the lower half, or VA[AddrTop:N-1] all ones in the upper (3.4.1). */
+function inRange(hi: number, lo: number, inputBits: number, upper: boolean, tbi: boolean): boolean {
+  const top = tbi ? 0x00ff_ffff : -1;
+  const value = upper ? ~hi & top : hi & top;
+  if (inputBits >= 32) return value >>> (inputBits - 32) === 0;
+  return value === 0 && (upper ? ~lo : lo) >>> inputBits === 0;
+}

@@ -1,0 +1,148 @@
+/**
+ * The translation control unit: what of an SMMU must be serial. It owns the register file, the queues, errors and
+ * interrupts, and tells the TBUs what to drop and how to translate (IHI 0070 chapters 4, 6, 7; 3.11).
+ *
+ * Pure and synchronous: a register write takes effect on the register at once; what follows from it happens in `step`, a bounded
+ * piece at a time, and waits for the TBUs without blocking. Left out: the PRI queue, of which there are registers only.
+ */
+import { CMD_STALL_TERM, COMMAND, type Command } from '../arch/commands.js';
+import type { IdWords } from '../arch/conditions.js';
+import { IDR0 } from '../arch/id-registers.js';
+import { get, set } from '../arch/layout.js';
+import { NON_SECURE, SECURE, SECURITY_STATES, type SecurityState } from '../arch/security.js';
+import type { PhysicalAddressSpace } from '../memory/address-space.js';
+import type { SmmuConfig } from './config.js';
+import type { InterruptLines } from './interrupts.js';
+import { type EventChannel, MESSAGE_INVALIDATE_ALL, MESSAGE_WORDS, type TbuChannel } from './maintenance.js';
+import { ProgrammingInterface, type Surroundings } from './programming-interface.js';
+import { Bank, REGISTER_WORDS, RegisterFile } from './registers.js';
+
+/** IDR0.STALL_MODEL as it reads while NSSTALLD is set: terminate only (6.3.57). */
+const STALL_MODEL_TERMINATE = 1;
+
+export class Tcu implements EventChannel, Surroundings {
+  readonly registers: RegisterFile;
+  readonly #config: SmmuConfig;
+  readonly #channel: TbuChannel;
+  /** Indexed by Security state. */
+  readonly #interfaces: readonly ProgrammingInterface[];
+  readonly #message = new Int32Array(MESSAGE_WORDS);
+  /** S_INIT.INV_ALL was announced and not all TBUs have followed. */
+  #invalidating = false;
+
+  /**
+   * @param spaces the PA space of each Security state.
+   * @param words the register file's memory, for those who share it with other threads.
+   */
+  constructor(
+    config: SmmuConfig,
+    spaces: readonly [PhysicalAddressSpace, PhysicalAddressSpace],
+    channel: TbuChannel,
+    lines: InterruptLines,
+    words: Int32Array = new Int32Array(REGISTER_WORDS),
+  ) {
+    this.#config = config;
+    this.#channel = channel;
+    this.registers = new RegisterFile(config.idr, words);
+    const states = this.registers.secureImpl ? SECURITY_STATES : [NON_SECURE];
+    this.#interfaces = states.map((security) => {
+      const bank = new Bank(this.registers, security);
+      return new ProgrammingInterface(bank, spaces[security], channel, lines, config.idr, this);
+    });
+    this.#start();
+  }
+
+  reset(): void {
+    this.registers.reset();
+    this.#start();
+  }
+
+  /** A register read by software; any other thread may use `readRegister` on the same words. */
+  readRegister(offset: number, sizeBytes: number, security: SecurityState): bigint {
+    return this.registers.read(offset, sizeBytes, security);
+  }
+
+  /** A register write by software. Its consequences follow in {@link step}. */
+  writeRegister(offset: number, sizeBytes: number, value: bigint, security: SecurityState): void {
+    const register = this.registers.write(offset, sizeBytes, value, security);
+    if (register === undefined) return;
+    if (register.key === 'INIT') this.#invalidateAll();
+    else this.#interface(register.security).written(register);
+  }
+
+  /**
+   * Does a bounded piece of what there is to do.
+   * @returns whether it did anything; false also while it waits for the TBUs.
+   */
+  step(): boolean {
+    let worked = this.#endInvalidateAll();
+    for (const own of this.#interfaces) worked = own.step() || worked;
+    return worked;
+  }
+
+  /** EventChannel. */
+  record(words: Int32Array, security: SecurityState, stall: boolean): void {
+    this.#interface(security).events.record(words, stall);
+  }
+
+  /** Surroundings. */
+  acknowledged(security: SecurityState, changed: number): void {
+    if (security !== SECURE) return;
+    const bank = this.#interface(SECURE).bank;
+    if ((changed & bank.mask('CR0', 'NSSTALLD')) === 0) return;
+    this.#updateStallModel();
+    this.#interface(NON_SECURE).announce();
+  }
+
+  /** Surroundings. */
+  nsStallDisabled(): boolean {
+    const secure = this.#interfaces[SECURE];
+    return secure !== undefined && (secure.bank.read('CR0ACK') & secure.bank.mask('CR0', 'NSSTALLD')) !== 0;
+  }
+
+  /** Surroundings. */
+  executed(command: Command, words: Int32Array): void {
+    if (command.opcode !== CMD_STALL_TERM) return;
+    const security = get(words, COMMAND.SSec) as SecurityState;
+    this.#interface(security).events.forgetStalls(get(words, COMMAND.StreamID));
+  }
+
+  #start(): void {
+    this.#invalidating = false;
+    this.#updateStallModel();
+    for (const own of this.#interfaces) own.reset();
+  }
+
+  /** What NSSTALLD changes: IDR0.STALL_MODEL, and with it which commands the Non-secure queue accepts (6.3.57.1). */
+  #updateStallModel(): void {
+    const bank = this.#interface(NON_SECURE).bank;
+    const words = [this.#config.idr.IDR0];
+    if (this.nsStallDisabled()) set(words, IDR0.fields.STALL_MODEL, STALL_MODEL_TERMINATE);
+    bank.write('IDR0', words[0]!);
+    const id: IdWords = { ...this.#config.idr, IDR0: words[0]! };
+    for (const own of this.#interfaces) own.commands.accept(id);
+  }
+
+  /** The guard on the register has made sure that no SMMUEN is set (6.3.62). */
+  #invalidateAll(): void {
+    const { bank } = this.#interface(SECURE);
+    if ((bank.read('INIT') & bank.mask('INIT', 'INV_ALL')) === 0) return;
+    this.#message.fill(0);
+    this.#message[0] = MESSAGE_INVALIDATE_ALL;
+    this.#channel.broadcast(this.#message);
+    this.#invalidating = true;
+  }
+
+  #endInvalidateAll(): boolean {
+    if (!this.#invalidating || !this.#channel.settled()) return false;
+    this.#invalidating = false;
+    this.#interface(SECURE).bank.write('INIT', 0);
+    return true;
+  }
+
+  #interface(security: SecurityState): ProgrammingInterface {
+    const own = this.#interfaces[security];
+    if (own === undefined) throw new Error(`${this.#config.id}: there is no Secure programming interface`);
+    return own;
+  }
+}

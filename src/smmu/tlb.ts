@@ -1,0 +1,358 @@
+/**
+ * The second-level TLB of a TBU: knows sizes, tags and provenance (IHI 0070 3.17; REQUIREMENTS D10-D19, H5).
+ *
+ * An entry is tagged STAGE_1 (VA -> PA, from stage 1 alone or both stages combined) or STAGE_2 (IPA -> PA); there are
+ * no VA -> IPA entries. A combined entry keeps the size of its stage 1 leaf beside its own, smaller one: invalidation
+ * by VA goes by the leaf, as the whole leaf is what software names. Table descriptors are not cached.
+ *
+ * Entries lie in one Int32Array behind a chained hash table, so that neither look-up nor fill allocates. A page number
+ * is the input address without its low 12 bits: 40 bits of a 52-bit address, and above them one bit for the TTB1 half.
+ * Replacement is first-in first-out; a capacity of Infinity doubles the array instead.
+ */
+import type { StreamWorld } from './stream-world.js';
+
+export const STAGE_1 = 0;
+export const STAGE_2 = 1;
+export type StageTag = typeof STAGE_1 | typeof STAGE_2;
+
+const WORDS = 12;
+const PAGE_LO = 0;
+const PAGE_HI = 1;
+const TAG = 2;
+const VMID_ASID = 3;
+const OUT_LO = 4;
+const OUT_HI = 5;
+const PERMISSIONS = 6;
+const IPA_LO = 7;
+const IPA_HI = 8;
+const NEXT = 9;
+const USED = 10;
+const SPACE = 11;
+
+const TAG_STAGE_SHIFT = 3;
+const TAG_GLOBAL = 1 << 4;
+const TAG_SIZE_SHIFT = 5;
+const TAG_LEAF_SHIFT = 11;
+const TAG_GRANULE_SHIFT = 17;
+const TAG_LEVEL_SHIFT = 19;
+
+/** Page number bit that tells the TTB1 half: bit 40, in the high word. */
+export const PAGE_HI_TTB1 = 1 << 8;
+const TWO_32 = 0x1_0000_0000;
+
+/** What a fill stores; filled in by the walker and reused. Addresses are page numbers as exact doubles. */
+export class TlbFill {
+  stage: StageTag = STAGE_1;
+  world: StreamWorld = 0;
+  vmid = 0;
+  asid = 0;
+  global = false;
+  pageLo = 0;
+  pageHi = 0;
+  /** log2 of the bytes that the entry maps. */
+  sizeBits = 12;
+  /** log2 of the leaf of the entry's own stage. */
+  leafBits = 12;
+  /** 12, 14 or 16, of the entry's own stage. */
+  granuleBits = 12;
+  level = 3;
+  /** Output address of the first byte of the accessed 4 KiB page, divided by 4096. */
+  outPage = 0;
+  /** The stage's own permissions, one bit per kind of access; see permission.ts. */
+  own = 0;
+  /** Stage 2's permissions of a combined entry; all ones otherwise. */
+  parent = 0;
+  /** IPA of the accessed page divided by 4096, of a combined entry. */
+  ipaPage = 0;
+  space = 0;
+}
+
+/** Which entries an invalidation takes. Fields left at their defaults do not restrict. */
+export class TlbScope {
+  /** One bit per StreamWorld. */
+  worlds = 0;
+  /** One bit per StageTag. */
+  stages = (1 << STAGE_1) | (1 << STAGE_2);
+  vmid = -1;
+  asid = -1;
+  /** With an ASID: whether global entries go as well. */
+  global = true;
+  /** First and last page number of a range, or -1. */
+  firstPage = -1;
+  lastPage = -1;
+  /** Granule and level hints of RIL commands; 0 and -2 do not restrict. */
+  granuleBits = 0;
+  level = -2;
+
+  reset(worlds: number, stages: number): this {
+    this.worlds = worlds;
+    this.stages = stages;
+    this.vmid = this.asid = this.firstPage = this.lastPage = -1;
+    this.global = true;
+    this.granuleBits = 0;
+    this.level = -2;
+    return this;
+  }
+}
+
+const MIN_CAPACITY = 16;
+
+export class Tlb {
+  readonly #limit: number;
+  #capacity: number;
+  #entries: Int32Array;
+  #buckets: Int32Array;
+  #cursor = 0;
+  #free = -1;
+  #top = 0;
+  #count = 0;
+  /** Entries per size, and the sizes that occur, so that a look-up probes only those. */
+  readonly #perSize = new Int32Array(64);
+  readonly #sizes = new Int32Array(64);
+  #sizeCount = 0;
+  /** Size of the entry that the last fill pushed out, or 0, and its page number's low word: the first level follows. */
+  evictedBits = 0;
+  evictedPageLo = 0;
+
+  /** @param limit capacity in entries; 0 keeps nothing, Infinity grows. */
+  constructor(limit: number) {
+    this.#limit = limit;
+    this.#capacity = Math.min(Math.max(limit, 1), limit === Number.POSITIVE_INFINITY ? 1024 : limit) || MIN_CAPACITY;
+    this.#entries = new Int32Array(this.#capacity * WORDS);
+    this.#buckets = new Int32Array(bucketCount(this.#capacity)).fill(-1);
+  }
+
+  get enabled(): boolean {
+    return this.#limit > 0;
+  }
+
+  get size(): number {
+    return this.#count;
+  }
+
+  /** @returns the entry's index, or -1. */
+  lookup(stage: StageTag, world: StreamWorld, vmid: number, asid: number, pageLo: number, pageHi: number): number {
+    const entries = this.#entries;
+    const regime = world | (stage << TAG_STAGE_SHIFT);
+    const vmidAsid = (vmid << 16) | asid;
+    for (let i = 0; i < this.#sizeCount; i++) {
+      const sizeBits = this.#sizes[i]!;
+      const shift = sizeBits - 12;
+      const lo = alignLo(pageLo, shift);
+      const hi = alignHi(pageHi, shift);
+      let index = this.#buckets[this.#bucket(regime, sizeBits, lo, hi)]!;
+      while (index >= 0) {
+        const at = index * WORDS;
+        const tag = entries[at + TAG]!;
+        if (
+          entries[at + PAGE_LO] === lo &&
+          entries[at + PAGE_HI] === hi &&
+          (tag & 0xf) === regime &&
+          ((tag >>> TAG_SIZE_SHIFT) & 63) === sizeBits &&
+          (entries[at + VMID_ASID] === vmidAsid ||
+            ((tag & TAG_GLOBAL) !== 0 && entries[at + VMID_ASID]! >>> 16 === vmid))
+        ) {
+          return index;
+        }
+        index = entries[at + NEXT]!;
+      }
+    }
+    return -1;
+  }
+
+  /** Output page (address / 4096) of the given input page, which the entry must cover. */
+  outPage(index: number, pageLo: number): number {
+    const at = index * WORDS;
+    const offset = pageOffset(pageLo, this.sizeBits(index) - 12);
+    return this.#entries[at + OUT_HI]! * TWO_32 + (this.#entries[at + OUT_LO]! >>> 0) + offset;
+  }
+
+  ipaPage(index: number, pageLo: number): number {
+    const at = index * WORDS;
+    const offset = pageOffset(pageLo, this.sizeBits(index) - 12);
+    return this.#entries[at + IPA_HI]! * TWO_32 + (this.#entries[at + IPA_LO]! >>> 0) + offset;
+  }
+
+  own(index: number): number {
+    return this.#entries[index * WORDS + PERMISSIONS]! & 0xff;
+  }
+
+  parent(index: number): number {
+    return (this.#entries[index * WORDS + PERMISSIONS]! >>> 8) & 0xff;
+  }
+
+  space(index: number): number {
+    return this.#entries[index * WORDS + SPACE]!;
+  }
+
+  sizeBits(index: number): number {
+    return (this.#entries[index * WORDS + TAG]! >>> TAG_SIZE_SHIFT) & 63;
+  }
+
+  /** Stores a translation that has just missed, so that there is never more than one match. */
+  fill(fill: TlbFill): void {
+    this.evictedBits = 0;
+    if (this.#limit === 0) return;
+    const index = this.#allocate();
+    const at = index * WORDS;
+    const shift = fill.sizeBits - 12;
+    const lo = alignLo(fill.pageLo, shift);
+    const hi = alignHi(fill.pageHi, shift);
+    const regime = fill.world | (fill.stage << TAG_STAGE_SHIFT);
+    const offset = pageOffset(fill.pageLo, shift);
+    const entries = this.#entries;
+    entries[at + PAGE_LO] = lo;
+    entries[at + PAGE_HI] = hi;
+    entries[at + TAG] =
+      regime |
+      (fill.global ? TAG_GLOBAL : 0) |
+      (fill.sizeBits << TAG_SIZE_SHIFT) |
+      (fill.leafBits << TAG_LEAF_SHIFT) |
+      (((fill.granuleBits - 10) >>> 1) << TAG_GRANULE_SHIFT) |
+      ((fill.level + 1) << TAG_LEVEL_SHIFT);
+    entries[at + VMID_ASID] = (fill.vmid << 16) | fill.asid;
+    const out = fill.outPage - offset;
+    entries[at + OUT_LO] = out | 0;
+    entries[at + OUT_HI] = out / TWO_32;
+    entries[at + PERMISSIONS] = fill.own | (fill.parent << 8);
+    const ipa = fill.ipaPage - offset;
+    entries[at + IPA_LO] = ipa | 0;
+    entries[at + IPA_HI] = ipa / TWO_32;
+    entries[at + SPACE] = fill.space;
+    entries[at + USED] = 1;
+    const bucket = this.#bucket(regime, fill.sizeBits, lo, hi);
+    entries[at + NEXT] = this.#buckets[bucket]!;
+    this.#buckets[bucket] = index;
+    this.#count++;
+    if (this.#perSize[fill.sizeBits]!++ === 0) this.#listSizes();
+  }
+
+  invalidateAll(): void {
+    this.#entries.fill(0);
+    this.#buckets.fill(-1);
+    this.#perSize.fill(0);
+    this.#cursor = this.#top = this.#count = this.#sizeCount = 0;
+    this.#free = -1;
+  }
+
+  invalidate(scope: TlbScope): void {
+    for (let index = 0; index < this.#top; index++) {
+      if (this.#entries[index * WORDS + USED] === 1 && this.#matches(index, scope)) {
+        this.#release(index);
+      }
+    }
+  }
+
+  #matches(index: number, scope: TlbScope): boolean {
+    const at = index * WORDS;
+    const tag = this.#entries[at + TAG]!;
+    if (((scope.worlds >>> (tag & 7)) & 1) === 0 || ((scope.stages >>> ((tag >>> TAG_STAGE_SHIFT) & 1)) & 1) === 0) {
+      return false;
+    }
+    const vmidAsid = this.#entries[at + VMID_ASID]!;
+    if (scope.vmid >= 0 && vmidAsid >>> 16 !== scope.vmid) return false;
+    if (scope.asid >= 0) {
+      if (tag & TAG_GLOBAL) {
+        if (!scope.global) return false;
+      } else if ((vmidAsid & 0xffff) !== scope.asid) return false;
+    }
+    if (scope.granuleBits !== 0 && ((tag >>> TAG_GRANULE_SHIFT) & 3) !== (scope.granuleBits - 10) >>> 1) return false;
+    if (scope.level !== -2 && ((tag >>> TAG_LEVEL_SHIFT) & 7) - 1 !== scope.level) return false;
+    if (scope.firstPage >= 0) {
+      const page = this.#entries[at + PAGE_HI]! * TWO_32 + (this.#entries[at + PAGE_LO]! >>> 0);
+      const pages = 2 ** (((tag >>> TAG_LEAF_SHIFT) & 63) - 12);
+      const first = Math.floor(page / pages) * pages;
+      if (first > scope.lastPage || first + pages - 1 < scope.firstPage) return false;
+    }
+    return true;
+  }
+
+  #bucket(regime: number, sizeBits: number, lo: number, hi: number): number {
+    let hash = Math.imul((lo >>> (sizeBits - 12)) ^ (sizeBits << 26) ^ (hi << 20) ^ regime, 0x9e3779b1);
+    hash ^= hash >>> 15;
+    return hash & (this.#buckets.length - 1);
+  }
+
+  /** A slot for a new entry: a free one, the next never used, room made by growing, or the oldest. */
+  #allocate(): number {
+    if (this.#free >= 0) {
+      const index = this.#free;
+      this.#free = this.#entries[index * WORDS + NEXT]!;
+      return index;
+    }
+    if (this.#top < this.#capacity) return this.#top++;
+    if (this.#limit === Number.POSITIVE_INFINITY) {
+      this.#grow();
+      return this.#top++;
+    }
+    const index = this.#cursor;
+    this.#cursor = this.#cursor + 1 === this.#capacity ? 0 : this.#cursor + 1;
+    this.evictedBits = this.sizeBits(index);
+    this.evictedPageLo = this.#entries[index * WORDS + PAGE_LO]!;
+    this.#remove(index);
+    return index;
+  }
+
+  #grow(): void {
+    this.#capacity *= 2;
+    const entries = new Int32Array(this.#capacity * WORDS);
+    entries.set(this.#entries);
+    this.#entries = entries;
+    this.#buckets = new Int32Array(bucketCount(this.#capacity)).fill(-1);
+    for (let index = 0; index < this.#top; index++) {
+      const at = index * WORDS;
+      if (entries[at + USED] !== 1) continue;
+      const tag = entries[at + TAG]!;
+      const bucket = this.#bucket(tag & 0xf, (tag >>> TAG_SIZE_SHIFT) & 63, entries[at + PAGE_LO]!, entries[at + PAGE_HI]!);
+      entries[at + NEXT] = this.#buckets[bucket]!;
+      this.#buckets[bucket] = index;
+    }
+  }
+
+  #release(index: number): void {
+    this.#remove(index);
+    this.#entries[index * WORDS + NEXT] = this.#free;
+    this.#free = index;
+  }
+
+  /** Unlinks an entry from its chain and marks its slot unused. */
+  #remove(index: number): void {
+    const entries = this.#entries;
+    const at = index * WORDS;
+    const tag = entries[at + TAG]!;
+    const sizeBits = (tag >>> TAG_SIZE_SHIFT) & 63;
+    const bucket = this.#bucket(tag & 0xf, sizeBits, entries[at + PAGE_LO]!, entries[at + PAGE_HI]!);
+    let link = this.#buckets[bucket]!;
+    if (link === index) this.#buckets[bucket] = entries[at + NEXT]!;
+    else {
+      while (entries[link * WORDS + NEXT] !== index) link = entries[link * WORDS + NEXT]!;
+      entries[link * WORDS + NEXT] = entries[at + NEXT]!;
+    }
+    entries[at + USED] = 0;
+    this.#count--;
+    if (--this.#perSize[sizeBits]! === 0) this.#listSizes();
+  }
+
+  #listSizes(): void {
+    this.#sizeCount = 0;
+    for (let size = 0; size < 64; size++) if (this.#perSize[size] !== 0) this.#sizes[this.#sizeCount++] = size;
+  }
+}
+
+function bucketCount(capacity: number): number {
+  return 2 ** Math.ceil(Math.log2(Math.max(capacity, MIN_CAPACITY)));
+}
+
+/** A page number with its low `shift` bits cleared, by halves. */
+function alignLo(lo: number, shift: number): number {
+  return shift >= 32 ? 0 : lo & (-1 << shift);
+}
+
+function alignHi(hi: number, shift: number): number {
+  return shift > 32 ? hi & (-1 << (shift - 32)) : hi;
+}
+
+/** Offset of a page within an aligned group of 2^shift pages; groups above 2^32 pages do not occur (a 16 TiB leaf). */
+function pageOffset(lo: number, shift: number): number {
+  return shift === 0 ? 0 : shift >= 32 ? lo >>> 0 : (lo & ~(-1 << shift)) >>> 0;
+}

@@ -1,0 +1,328 @@
+/**
+ * The translation table walker of a TBU: VMSAv8-64 stage 1, stage 2 and both (DDI 0487 D8, IHI 0070 3.4, 7.3.12-7.3.16).
+ *
+ * A walk leaves its answer in the walker's fields: a TlbFill and the output address, or a fault with all that its event
+ * record needs. It allocates nothing. Not here, because not advertised: VMSAv8-32, HTTU, permission indirection. The
+ * Contiguous bit is not used: it only permits larger TLB entries.
+ */
+import {
+  DESC_AF,
+  DESC_APTABLE0,
+  DESC_APTABLE1,
+  DESC_NG,
+  DESC_NS,
+  DESC_NSTABLE,
+  DESC_PXNTABLE,
+  DESC_TABLE_OR_PAGE,
+  DESC_UXNTABLE,
+  DESC_VALID,
+} from '../arch/descriptors.js';
+import {
+  CLASS_IN,
+  CLASS_TT,
+  F_ACCESS,
+  F_ADDR_SIZE,
+  F_PERMISSION,
+  F_TRANSLATION,
+  F_WALK_EABT,
+} from '../arch/events.js';
+import { NON_SECURE, SECURE, type SecurityState } from '../arch/security.js';
+import type { PhysicalAddressSpace } from '../memory/address-space.js';
+import type { Features } from './features.js';
+import { ALL, PRIV_READ, stage1Permissions, stage2Permissions, UNPRIV_READ } from './permission.js';
+import type { StreamContext } from './stream-context.js';
+import type { TranslationTable } from './table.js';
+import { STAGE_1, STAGE_2, type Tlb, TlbFill } from './tlb.js';
+
+const TWO_32 = 0x1_0000_0000;
+const HIERARCHICAL = DESC_APTABLE0 | DESC_APTABLE1 | DESC_UXNTABLE | DESC_PXNTABLE;
+/** Marks a stage 2 mapping as Device in the own-permissions of a STAGE_2 entry, for STE.S2PTW. */
+const OWN_DEVICE = 1 << 6;
+
+/** Told about each step of a walk; absent in normal running. */
+export interface WalkObserver {
+  descriptor(stage: 1 | 2, level: number, address: number, pa: number, space: SecurityState, lo: number, hi: number): void;
+  stage2Hit(ipa: number, pa: number): void;
+}
+
+export class Walker {
+  /** The completed translation, ready to be cached. */
+  readonly fill = new TlbFill();
+  /** Output page (address / 4096) and PA space, after a walk that answered true. */
+  outPage = 0;
+  space: SecurityState = NON_SECURE;
+
+  /** Event number of the fault, after a walk that answered false. */
+  fault = 0;
+  faultStage2 = false;
+  faultClass = CLASS_IN;
+  /** IPA of a stage 2 fault. */
+  faultIpa = 0;
+  /** Physical address of the descriptor of an F_WALK_EABT. */
+  fetchAddr = 0;
+
+  /** Descriptor reads since the walker was made. */
+  descriptorReads = 0;
+  /** Walks of stage 1, or of stage 2 alone. */
+  walks = 0;
+
+  observer: WalkObserver | undefined;
+
+  readonly #features: Features;
+  readonly #spaces: readonly [PhysicalAddressSpace, PhysicalAddressSpace];
+  readonly #tlb: Tlb;
+  readonly #words = new Int32Array(2);
+  /** Fill of the stage 2 walks, apart from the fill of the whole translation. */
+  readonly #fill2 = new TlbFill();
+
+  // Result of the last stage 2 translation.
+  #out2 = 0;
+  #sizeBits2 = 12;
+  #own2 = 0;
+
+  // Result of the last leaf.
+  #lo = 0;
+  #hi = 0;
+  #leafPage = 0;
+  #leafBits = 12;
+  #level = 3;
+  #tableFlags = 0;
+  #leafSpace: SecurityState = NON_SECURE;
+  #nonSecureTable = false;
+
+  constructor(features: Features, spaces: readonly [PhysicalAddressSpace, PhysicalAddressSpace], tlb: Tlb) {
+    this.#features = features;
+    this.#spaces = spaces;
+    this.#tlb = tlb;
+  }
+
+  /**
+   * Translates a VA through stage 1 and, where the stream has it, stage 2.
+   * @param need the permission bit that the access needs.
+   */
+  translate(context: StreamContext, table: TranslationTable, vaLo: number, vaHi: number, need: number): boolean {
+    this.walks++;
+    if (!this.#walk(context, table, vaLo, vaHi, STAGE_1, CLASS_IN)) return false;
+    const cd = context.cd!;
+    const fill = this.fill;
+    if ((this.#lo & DESC_AF) === 0 && table.accessFlagFaults) return this.#fail(F_ACCESS, STAGE_1, CLASS_IN);
+    fill.own = stage1Permissions(this.#lo, this.#hi, this.#tableFlags, cd, context.singlePrivilege);
+    if ((fill.own & need) === 0) return this.#fail(F_PERMISSION, STAGE_1, CLASS_IN);
+    fill.stage = STAGE_1;
+    fill.level = this.#level;
+    fill.granuleBits = table.granuleBits;
+    fill.leafBits = fill.sizeBits = this.#leafBits;
+    // A page that was found through a Non-secure table of a Secure regime is never global (DDI 0487 D8.11).
+    fill.global = (this.#lo & DESC_NG) === 0 && !(context.security === SECURE && this.#nonSecureTable);
+    fill.parent = ALL;
+    fill.ipaPage = 0;
+    this.outPage = this.#leafPage;
+    this.space = this.#leafSpace;
+    if (context.ste.stage2 !== undefined) {
+      const ipaPage = this.#leafPage;
+      if (!this.translateStage2(context, ipaPage * 4096, need, CLASS_IN)) return false;
+      fill.ipaPage = ipaPage;
+      fill.parent = this.#own2 & ALL;
+      fill.sizeBits = Math.min(fill.sizeBits, this.#sizeBits2);
+      this.outPage = this.#out2;
+      this.space = context.ste.stage2.space;
+    }
+    fill.outPage = this.outPage;
+    fill.space = this.space;
+    return true;
+  }
+
+  /**
+   * Translates an IPA, through the TLB's STAGE_2 entries. Leaves outPage and space for a stage-2-only stream.
+   * @param ipa any byte address; faults name it.
+   * @param faultClass what the access is for: the transaction itself, a stage 1 descriptor or a CD.
+   */
+  translateStage2(context: StreamContext, ipa: number, need: number, faultClass: number): boolean {
+    const table = context.ste.stage2!;
+    this.faultIpa = ipa;
+    const page = Math.floor(ipa / 4096);
+    const pageLo = page | 0;
+    const pageHi = (page / TWO_32) | 0;
+    const hit = this.#tlb.lookup(STAGE_2, context.world, context.vmid, 0, pageLo, pageHi);
+    if (hit >= 0) {
+      this.#own2 = this.#tlb.own(hit);
+      this.#out2 = this.#tlb.outPage(hit, pageLo);
+      this.#sizeBits2 = this.#tlb.sizeBits(hit);
+      this.observer?.stage2Hit(ipa, this.#out2 * 4096);
+    } else if (!this.#walkStage2(context, table, ipa, page, faultClass)) return false;
+    if ((this.#own2 & need) === 0) return this.#fail(F_PERMISSION, STAGE_2, faultClass);
+    if (faultClass === CLASS_TT && context.ste.s2PTW && (this.#own2 & OWN_DEVICE) !== 0) {
+      return this.#fail(F_PERMISSION, STAGE_2, faultClass);
+    }
+    this.outPage = this.#out2;
+    this.space = table.space;
+    return true;
+  }
+
+  #walkStage2(context: StreamContext, table: TranslationTable, ipa: number, page: number, faultClass: number): boolean {
+    // The input range of stage 2 is S2T0SZ's (IHI 0070 3.4).
+    if (ipa >= 2 ** table.inputBits) return this.#fail(F_TRANSLATION, STAGE_2, faultClass);
+    // The stage 1 leaf that is being translated must survive the inner walk.
+    const lo = this.#lo;
+    const hi = this.#hi;
+    const leafPage = this.#leafPage;
+    const leafBits = this.#leafBits;
+    const level = this.#level;
+    const flags = this.#tableFlags;
+    if (!this.#walk(context, table, ipa | 0, (ipa / TWO_32) | 0, STAGE_2, faultClass)) return false;
+    if ((this.#lo & DESC_AF) === 0 && table.accessFlagFaults) return this.#fail(F_ACCESS, STAGE_2, faultClass);
+    this.#own2 = stage2Permissions(this.#lo, this.#hi, this.#features.xnx) | this.#deviceFlag(context);
+    this.#out2 = this.#leafPage;
+    this.#sizeBits2 = this.#leafBits;
+    const fill = this.#fill2;
+    fill.stage = STAGE_2;
+    fill.world = context.world;
+    fill.vmid = context.vmid;
+    fill.asid = 0;
+    fill.global = false;
+    fill.pageLo = page | 0;
+    fill.pageHi = (page / TWO_32) | 0;
+    fill.sizeBits = fill.leafBits = this.#leafBits;
+    fill.granuleBits = table.granuleBits;
+    fill.level = this.#level;
+    fill.outPage = this.#leafPage;
+    fill.own = this.#own2;
+    fill.parent = ALL;
+    fill.ipaPage = page;
+    fill.space = table.space;
+    this.#tlb.fill(fill);
+    this.#lo = lo;
+    this.#hi = hi;
+    this.#leafPage = leafPage;
+    this.#leafBits = leafBits;
+    this.#level = level;
+    this.#tableFlags = flags;
+    return true;
+  }
+
+  /** Whether a stage 2 leaf is a Device type: MemAttr[3:2] == 0b00, with FWB MemAttr[2] == 0 (DDI 0487 D8.6). */
+  #deviceFlag(context: StreamContext): number {
+    const memAttr = (this.#lo >>> 2) & 0xf;
+    const device = context.ste.s2FWB ? (memAttr & 4) === 0 : (memAttr & 0xc) === 0;
+    return device ? OWN_DEVICE : 0;
+  }
+
+  /** Walks one stage from its starting level to a leaf whose output address is in range. */
+  #walk(
+    context: StreamContext,
+    table: TranslationTable,
+    inLo: number,
+    inHi: number,
+    stage: typeof STAGE_1 | typeof STAGE_2,
+    faultClass: number,
+  ): boolean {
+    const stride = table.granuleBits - 3;
+    let level = table.startLevel;
+    let lsb = table.granuleBits + stride * (3 - level);
+    let base = table.base;
+    let space = table.space;
+    let flags = 0;
+    let indexBits = table.inputBits - lsb;
+    for (;;) {
+      if (!this.#fetch(context, table, base + extract(inHi, inLo, lsb, indexBits) * 8, space, stage, level, faultClass)) {
+        return false;
+      }
+      const lo = this.#words[0]!;
+      const hi = this.#words[1]!;
+      if ((lo & DESC_VALID) === 0) return this.#fail(F_TRANSLATION, stage, faultClass);
+      const isTable = level < 3 && (lo & DESC_TABLE_OR_PAGE) !== 0;
+      if (!isTable && (level === 3 ? (lo & DESC_TABLE_OR_PAGE) === 0 : level < table.minBlockLevel)) {
+        return this.#fail(F_TRANSLATION, stage, faultClass);
+      }
+      const address = outputAddress(table, lo, hi, isTable ? table.granuleBits : lsb);
+      if (address >= 2 ** table.outputBits) return this.#fail(F_ADDR_SIZE, stage, faultClass);
+      if (!isTable) {
+        this.#lo = lo;
+        this.#hi = hi;
+        this.#level = level;
+        this.#leafBits = lsb;
+        this.#tableFlags = flags;
+        this.#leafPage = address / 4096 + pageWithin(inLo, inHi, lsb);
+        if (stage === STAGE_1) {
+          this.#nonSecureTable = space === NON_SECURE;
+          this.#leafSpace = space === NON_SECURE || (lo & DESC_NS) !== 0 ? NON_SECURE : SECURE;
+        }
+        return true;
+      }
+      if (table.hierarchical) flags |= hi & HIERARCHICAL;
+      // NSTable holds for all that is below it, and is not one of the attributes that HADx disables.
+      if (stage === STAGE_1 && (hi & DESC_NSTABLE) !== 0) space = NON_SECURE;
+      base = address;
+      level++;
+      lsb -= stride;
+      indexBits = stride;
+    }
+  }
+
+  /** Reads one descriptor into #words; a stage 1 descriptor's address goes through stage 2 where the stream has it. */
+  #fetch(
+    context: StreamContext,
+    table: TranslationTable,
+    address: number,
+    space: SecurityState,
+    stage: typeof STAGE_1 | typeof STAGE_2,
+    level: number,
+    faultClass: number,
+  ): boolean {
+    let pa = address;
+    let paSpace = space;
+    if (stage === STAGE_1 && context.ste.stage2 !== undefined) {
+      if (!this.translateStage2(context, address, UNPRIV_READ | PRIV_READ, CLASS_TT)) return false;
+      pa = this.#out2 * 4096 + (address % 4096);
+      paSpace = context.ste.stage2.space;
+    }
+    this.descriptorReads++;
+    if (!this.#spaces[paSpace].load(pa, this.#words, 1)) {
+      this.fetchAddr = pa;
+      return this.#fail(F_WALK_EABT, stage, stage === STAGE_1 ? CLASS_TT : faultClass);
+    }
+    if (table.bigEndian) swapBytes(this.#words);
+    this.observer?.descriptor(stage === STAGE_1 ? 1 : 2, level, address, pa, paSpace, this.#words[0]!, this.#words[1]!);
+    return true;
+  }
+
+  #fail(event: number, stage: typeof STAGE_1 | typeof STAGE_2, faultClass: number): false {
+    this.fault = event;
+    this.faultStage2 = stage === STAGE_2;
+    this.faultClass = faultClass;
+    return false;
+  }
+}
+
+/** Bits [lsb + width - 1 : lsb] of a 64-bit value in two halves; width is at most 30. */
+function extract(hi: number, lo: number, lsb: number, width: number): number {
+  const mask = (1 << width) - 1;
+  if (lsb >= 32) return (hi >>> (lsb - 32)) & mask;
+  return ((lo >>> lsb) | (hi << (32 - lsb))) & mask;
+}
+
+/** Number of the 4 KiB page within a leaf of 2^bits bytes. */
+function pageWithin(lo: number, hi: number, bits: number): number {
+  if (bits <= 32) return bits === 32 ? lo >>> 12 : (lo & ((1 << bits) - 1)) >>> 12;
+  return (hi & ((1 << (bits - 32)) - 1)) * 0x10_0000 + (lo >>> 12);
+}
+
+/** The output address of a descriptor, aligned to 2^bits (DDI 0487 D8.3.1, with FEAT_LPA and FEAT_LPA2 formats). */
+function outputAddress(table: TranslationTable, lo: number, hi: number, bits: number): number {
+  let address: number;
+  if (bits >= 32) address = (hi & 0xffff & (-1 << (bits - 32))) * TWO_32;
+  else address = (hi & 0xffff) * TWO_32 + ((lo & (-1 << bits)) >>> 0);
+  if (table.lpa) return address + ((lo >>> 12) & 0xf) * 2 ** 48;
+  if (table.ds) return address + (((lo >>> 8) & 3) * 4 + ((hi >>> 16) & 3)) * 2 ** 48;
+  return address;
+}
+
+function swapBytes(words: Int32Array): void {
+  const lo = words[0]!;
+  words[0] = swap32(words[1]!);
+  words[1] = swap32(lo);
+}
+
+function swap32(word: number): number {
+  return (word << 24) | ((word & 0xff00) << 8) | ((word >>> 8) & 0xff00) | (word >>> 24);
+}

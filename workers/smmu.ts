@@ -1,0 +1,8 @@
+/** Thread entry of one SMMU. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { expose } from 'comlink';
+import { endpointOf } from '../src/runtime/endpoint.js';
+import { SmmuThread } from '../src/runtime/smmu-thread.js';
+
+const thread = new SmmuThread(workerData);
+expose(thread.api(), endpointOf(parentPort!));
