@@ -33,7 +33,14 @@ const ACCESS = { PnU: f(97), InD: f(98), RnW: f(99), InputAddr: f(191, 128) } as
 const FETCH = { Reason: f(79, 64), GPCF: f(80), FetchAddr: f(247, 195) } as const;
 const CLASS = f(105, 104, { 0: 'CD', 1: 'TT', 2: 'IN' });
 const STAGE = { S2: f(103), CLASS } as const;
-const FAULT = { STAG: f(79, 64), Stall: f(95), ...ACCESS, NSIPA: f(100), ...STAGE, IPA: f(247, 204) } as const;
+const FAULT = {
+  STAG: f(79, 64),
+  Stall: f(95),
+  ...ACCESS,
+  NSIPA: f(100),
+  ...STAGE,
+  IPA: f(247, 204),
+} as const;
 
 export type EventField =
   | keyof typeof HEADER
@@ -43,7 +50,11 @@ export type EventField =
   | 'UUTReason'
   | 'ConflictReason';
 
-function event(name: string, section: string, fields: Partial<Record<EventField, Field>>): Layout<EventField> {
+function event(
+  name: string,
+  section: string,
+  fields: Partial<Record<EventField, Field>>,
+): Layout<EventField> {
   return layout(name, section, 256, { ...HEADER, ...fields } as Record<EventField, Field>);
 }
 
@@ -62,7 +73,10 @@ export const EVENTS: ReadonlyMap<number, Layout<EventField>> = new Map([
   [C_BAD_STE, event('C_BAD_STE', '7.3.5', {})],
   [F_BAD_ATS_TREQ, event('F_BAD_ATS_TREQ', '7.3.6', {})],
   [F_STREAM_DISABLED, event('F_STREAM_DISABLED', '7.3.7', {})],
-  [F_TRANSL_FORBIDDEN, event('F_TRANSL_FORBIDDEN', '7.3.8', { RnW: ACCESS.RnW, InputAddr: ACCESS.InputAddr })],
+  [
+    F_TRANSL_FORBIDDEN,
+    event('F_TRANSL_FORBIDDEN', '7.3.8', { RnW: ACCESS.RnW, InputAddr: ACCESS.InputAddr }),
+  ],
   [C_BAD_SUBSTREAMID, event('C_BAD_SUBSTREAMID', '7.3.9', {})],
   [F_CD_FETCH, event('F_CD_FETCH', '7.3.10', FETCH)],
   [C_BAD_CD, event('C_BAD_CD', '7.3.11', {})],
@@ -71,7 +85,10 @@ export const EVENTS: ReadonlyMap<number, Layout<EventField>> = new Map([
   [F_ADDR_SIZE, event('F_ADDR_SIZE', '7.3.14', FAULT)],
   [F_ACCESS, event('F_ACCESS', '7.3.15', FAULT)],
   [F_PERMISSION, event('F_PERMISSION', '7.3.16', { ...FAULT, TTRnW: f(108) })],
-  [F_TLB_CONFLICT, event('F_TLB_CONFLICT', '7.3.17', { ConflictReason: f(95, 64), ...ACCESS, ...STAGE, IPA: FAULT.IPA })],
+  [
+    F_TLB_CONFLICT,
+    event('F_TLB_CONFLICT', '7.3.17', { ConflictReason: f(95, 64), ...ACCESS, ...STAGE, IPA: FAULT.IPA }),
+  ],
   [F_CFG_CONFLICT, event('F_CFG_CONFLICT', '7.3.18', { ConflictReason: f(95, 64) })],
   [F_VMS_FETCH, event('F_VMS_FETCH', '7.3.20', FETCH)],
 ]);
@@ -88,11 +105,16 @@ export function formatEvent(words: Words): string {
   if (of === undefined) return eventName(number);
   const parts = [of.name];
   for (const [name, field] of Object.entries<Field>(of.fields)) {
-    if (name === 'EventNumber' || (name === 'SubstreamID' && !((words[0]! >>> 11) & 1) && number !== C_BAD_SUBSTREAMID)) continue;
+    if (
+      name === 'EventNumber' ||
+      (name === 'SubstreamID' && !((words[0]! >>> 11) & 1) && number !== C_BAD_SUBSTREAMID)
+    )
+      continue;
     const value = getBig(words, field) << (name === 'FetchAddr' ? 3n : name === 'IPA' ? 12n : 0n);
     const label = field.values?.[Number(value)];
     if (label !== undefined) parts.push(`${name}=${label}`);
-    else if (value !== 0n || name === 'StreamID' || name === 'InputAddr' || name === 'RnW') parts.push(`${name}=0x${value.toString(16)}`);
+    else if (value !== 0n || name === 'StreamID' || name === 'InputAddr' || name === 'RnW')
+      parts.push(`${name}=0x${value.toString(16)}`);
   }
   return parts.join(' ');
 }

@@ -57,7 +57,7 @@ function typeOf(kind: Kind): z.ZodType {
 function recordType({ shape }: RecordKind): z.ZodType {
   const types = new Set(Object.values(shape).flatMap((declared) => declared.only ?? []));
   if (types.size === 0) return z.strictObject(properties(shape, undefined));
-  const choices = (shape['type']!.kind as { json: { words: readonly string[] } }).json.words;
+  const choices = (shape.type!.kind as { json: { words: readonly string[] } }).json.words;
   return z.union(choices.map((type) => z.strictObject(properties(shape, type))));
 }
 

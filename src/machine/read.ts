@@ -81,7 +81,7 @@ class Reader {
       this.#reporter.at(schema, at, `${label} is ${describe(node)}, not a mapping`, 'write keys and values');
       return undefined;
     }
-    const type = itemType(node);
+    const type = knownType(node, kind.shape);
     const { own, misspelt } = this.#sortEntries(node, kind.shape, type, at, label);
     const globals = this.#globals.get(kind.driver === 'type' ? (type ?? '') : (kind.driver ?? ''));
     const item: Record<string, unknown> = { at, label };
@@ -220,6 +220,13 @@ export function elementId(node: MapNode): string | undefined {
 /** The text of an item's `type`: the shape of a bus depends on it, and globals go by it. */
 export function itemType(node: MapNode): string | undefined {
   return scalarEntry(node, 'type');
+}
+
+/** The type where it is one that the shape knows: a wrong word is reported itself, and decides nothing. */
+function knownType(node: MapNode, shape: Shape): string | undefined {
+  const type = itemType(node);
+  const json = shape.type?.kind.kind === 'scalar' ? shape.type.kind.json : undefined;
+  return json?.form === 'words' && type !== undefined && json.words.includes(type) ? type : undefined;
 }
 
 /** Driver and property of `arm-smmuv3.stage`, or undefined where there is no such default. */

@@ -77,6 +77,8 @@ export interface ControlOffsets {
   readonly smmus: readonly SmmuOffsets[];
   readonly lanes: readonly ThreadOffsets[];
   readonly software: ThreadOffsets;
+  /** Signal: an SMMU has raised an interrupt. */
+  readonly interrupt: number;
   /** Word offsets of a statistics line per device. */
   readonly devices: readonly number[];
   readonly totalWords: number;
@@ -99,6 +101,7 @@ export const DEVICE_STEP = 3;
 export const TBU_HITS = 0;
 export const TBU_MISSES = 1;
 export const TBU_WALKS = 2;
+export const TBU_TRANSACTIONS = 3;
 
 /** Lays out the control memory: a pure function of the shape, so that every thread finds the same places. */
 export function controlOffsets(shape: ControlShape): ControlOffsets {
@@ -141,8 +144,9 @@ export function controlOffsets(shape: ControlShape): ControlOffsets {
   const smmus = list(shape.smmus, smmu);
   const lanes = list(shape.lanes, thread);
   const software = thread();
+  const interrupt = line();
   const devices = list(shape.devices, line);
-  return { failed, stop, smmus, lanes, software, devices, totalWords: next };
+  return { failed, stop, smmus, lanes, software, interrupt, devices, totalWords: next };
 }
 
 /** One thread's view of the control memory. */
@@ -182,11 +186,10 @@ export class Control {
   /** Raises a machine-wide flag and wakes whoever sleeps on any signal, so that it is seen at once. */
   raiseFlag(offset: number): void {
     Atomics.store(this.words, offset, 1);
-    for (const smmu of this.offsets.smmus) {
-      for (const signal of [smmu.doorbell, smmu.progress]) {
-        Atomics.add(this.words, signal, 1);
-        Atomics.notify(this.words, signal);
-      }
+    const signals = this.offsets.smmus.flatMap((smmu) => [smmu.doorbell, smmu.progress]);
+    for (const signal of [...signals, this.offsets.interrupt]) {
+      Atomics.add(this.words, signal, 1);
+      Atomics.notify(this.words, signal);
     }
   }
 }

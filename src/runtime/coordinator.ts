@@ -10,12 +10,12 @@ import { Piscina } from 'piscina';
 import { BANKS } from '../arch/registers.js';
 import { NON_SECURE, type SecurityState } from '../arch/security.js';
 import type { Machine } from '../machine/types.js';
+import { readRegister } from '../smmu/registers.js';
 import type { SmmuPort } from '../software/port.js';
 import { endpointOf } from './endpoint.js';
-import type { SharedMachine } from './shared-machine.js';
-import { type MachineView, shareMachine } from './shared-machine.js';
+import { type MachineView, type SharedMachine, shareMachine } from './shared-machine.js';
 import type { SmmuApi, TcuStatistics } from './smmu-api.js';
-import { registerReader, SharedSmmuPort } from './smmu-port.js';
+import { SharedSmmuPort } from './smmu-port.js';
 import { Supervisor } from './supervisor.js';
 
 /** A thread without a sign of life for this long hangs. Generous: the host may be busy with something else. */
@@ -151,10 +151,10 @@ export class RunningMachine {
 
   /** The registers that tell how far an SMMU has come. */
   #describeSmmu(index: number): string {
-    const read = registerReader(this.shared, index);
+    const words = new Int32Array(this.shared.registers[index]!);
     const keys = ['CR0', 'CR0ACK', 'GERROR', 'CMDQ_PROD', 'CMDQ_CONS', 'EVENTQ_PROD', 'EVENTQ_CONS'] as const;
     return keys
-      .map((key) => `${key} 0x${read.readRegister(BANKS[NON_SECURE][key].offset, 4, NON_SECURE).toString(16)}`)
+      .map((key) => `${key} 0x${readRegister(words, BANKS[NON_SECURE][key].offset, 4, NON_SECURE).toString(16)}`)
       .join(', ');
   }
 

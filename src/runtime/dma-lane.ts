@@ -17,6 +17,7 @@ import {
   type SmmuOffsets,
   TBU_HITS,
   TBU_MISSES,
+  TBU_TRANSACTIONS,
   TBU_WALKS,
 } from './control.js';
 import { EventRingSender } from './event-ring.js';
@@ -74,6 +75,7 @@ class LaneTbu {
 
   publish(): void {
     const { counters } = this.tbu;
+    this.#control.setStatistic(this.#statistics, TBU_TRANSACTIONS, counters.transactions);
     this.#control.setStatistic(this.#statistics, TBU_HITS, counters.hits);
     this.#control.setStatistic(this.#statistics, TBU_MISSES, counters.misses);
     this.#control.setStatistic(this.#statistics, TBU_WALKS, counters.walks);

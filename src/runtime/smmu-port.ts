@@ -3,11 +3,10 @@
  * register reads have no side effects (IHI 0070 6.2), writes through the mailbox.
  */
 import type { SecurityState } from '../arch/security.js';
-import { readFeatures } from '../smmu/features.js';
-import { RegisterFile } from '../smmu/register-file.js';
+import { readRegister } from '../smmu/registers.js';
 import type { SmmuPort } from '../software/port.js';
 import { MailboxSender } from './mailbox.js';
-import type { MachineView, SharedMachine } from './shared-machine.js';
+import type { MachineView } from './shared-machine.js';
 import { Signal, WaitAborted } from './signal.js';
 
 /** Polls in a row before `relax` sleeps. */
@@ -15,25 +14,23 @@ const EAGER_POLLS = 16;
 /** How long a poll sleeps when the SMMU does nothing. */
 const POLL_MS = 2;
 
-/** Reads registers; writes go through the mailbox. */
-export interface RegisterReader {
-  readRegister(offset: number, sizeBytes: number, security: SecurityState): bigint;
-}
-
 export class SharedSmmuPort implements SmmuPort {
   readonly #sender: MailboxSender;
-  readonly #registers: RegisterReader;
+  readonly #registers: Int32Array;
   readonly #security: SecurityState;
   readonly #progress: Signal;
   readonly #lost: () => string | undefined;
   readonly #smmu: string;
+  readonly #beat: () => void;
   #polls = 0;
 
-  constructor(view: MachineView, smmu: number, security: SecurityState) {
+  /** @param beat called with every access and poll: the agent's sign of life. */
+  constructor(view: MachineView, smmu: number, security: SecurityState, beat: () => void = () => {}) {
+    this.#beat = beat;
     const at = view.control.offsets.smmus[smmu]!;
     const limit = view.smmuLimit(smmu, 'to take a register write');
     this.#sender = new MailboxSender(view.control, at, limit);
-    this.#registers = registerReader(view.shared, smmu);
+    this.#registers = new Int32Array(view.shared.registers[smmu]!);
     this.#security = security;
     this.#progress = new Signal(view.control.words, at.progress);
     this.#lost = () => limit.lost();
@@ -58,6 +55,7 @@ export class SharedSmmuPort implements SmmuPort {
 
   /** Gives the processor to the SMMU's thread: at first by looking again, then by sleeping until it has done something. */
   relax(): void {
+    this.#beat();
     const lost = this.#lost();
     if (lost !== undefined) throw new WaitAborted(`polled ${this.#smmu}: ${lost}`);
     this.#polls++;
@@ -66,16 +64,12 @@ export class SharedSmmuPort implements SmmuPort {
 
   #read(offset: number, sizeBytes: number): bigint {
     this.#sender.flush();
-    return this.#registers.readRegister(offset, sizeBytes, this.#security);
+    return readRegister(this.#registers, offset, sizeBytes, this.#security);
   }
 
   #write(offset: number, sizeBytes: number, value: bigint): void {
+    this.#beat();
     this.#polls = 0;
     this.#sender.post(offset, sizeBytes, value, this.#security);
   }
-}
-
-/** A reader of one SMMU's register file, for any thread. */
-export function registerReader(shared: SharedMachine, smmu: number): RegisterReader {
-  return new RegisterFile(readFeatures(shared.machine.smmus[smmu]!.config.idr), shared.registers[smmu]!);
 }

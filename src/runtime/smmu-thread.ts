@@ -6,7 +6,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { SecurityState } from '../arch/security.js';
 import { Tcu } from '../smmu/tcu.js';
 import { RUNNING, type SmmuOffsets, WAITING } from './control.js';
-import { INTERRUPTS, interruptOffset } from './interrupts.js';
+import { type InterruptName, interruptOffset } from './interrupts.js';
 import { MailboxReceiver } from './mailbox.js';
 import { MachineView, memoryThreads, type SharedMachine } from './shared-machine.js';
 import { Signal } from './signal.js';
@@ -48,9 +48,11 @@ export class SmmuThread {
     this.#mailbox = new MailboxReceiver(control, at);
     this.#channel = new SharedTbuChannel(control, at);
     this.#stopped = () => control.hasFailed;
+    const interrupted = new Signal(control.words, control.offsets.interrupt);
     const io = {
-      interrupt: (name: (typeof INTERRUPTS)[number], security: SecurityState) => {
+      interrupt: (name: InterruptName, security: SecurityState) => {
         Atomics.add(control.words, interruptOffset(at, name, security), 1);
+        interrupted.raise();
       },
     };
     const config = view.machine.smmus[smmu]!.config;

@@ -82,8 +82,7 @@ function wantedWords(smmu: SmmuDescription, header: ScenarioHeader): Record<stri
 }
 
 /** `SMMU_IDR0.S2P = 1`, for the fields of `name` that have a bit in `bits`. */
-function nameFields(name: string, layout: Layout | undefined, wanted: number, bits: number): string {
-  if (layout === undefined) return `SMMU_${name} = 0x${wanted.toString(16)}`;
+function nameFields(name: string, layout: Layout, wanted: number, bits: number): string {
   return Object.entries(layout.fields)
     .filter(([, field]) => get([bits], field) !== 0)
     .map(([fieldName, field]) => `SMMU_${name}.${fieldName} = ${get([wanted], field)}`)

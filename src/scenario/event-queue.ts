@@ -37,9 +37,9 @@ export class EventQueueView {
   /** Records that software has not consumed; consumes them, acknowledging an overflow too. */
   async consume(): Promise<EventWords[]> {
     const records = await this.unconsumed();
-    const [PROD] = await this.#read('EVENTQ_PROD');
+    const PROD = (await this.#read('EVENTQ_PROD'))[0]!;
     const { offset } = BANKS[this.#security].EVENTQ_CONS;
-    await this.#driver.writeRegister(this.#smmu, offset, 4, BigInt(PROD!), this.#security);
+    await this.#driver.writeRegister(this.#smmu, offset, 4, BigInt(PROD), this.#security);
     return records;
   }
 

@@ -1,8 +1,8 @@
 /**
  * The header of a scenario, from JSON. Strict: an unknown key, ID register or version is refused.
  */
-import { AIDR, IDR0, IDR1, IDR3, IDR5, IIDR, S_IDR0, S_IDR1 } from '../arch/id-registers.js';
 import type { Layout } from '../arch/layout.js';
+import { REGISTERS } from '../arch/registers.js';
 import * as read from './fields.js';
 import {
   type Assumption,
@@ -14,29 +14,13 @@ import {
   type SmmuDescription,
 } from './format.js';
 
-/** An ID register that a scenario may name; those without a layout describe nothing that can be configured. */
-export interface IdRegisterName {
-  readonly name: string;
-  readonly offset: number;
-  readonly layout?: Layout;
-}
-
-export const ID_REGISTERS: readonly IdRegisterName[] = [
-  { name: 'IDR0', offset: 0x0, layout: IDR0 },
-  { name: 'IDR1', offset: 0x4, layout: IDR1 },
-  { name: 'IDR2', offset: 0x8 },
-  { name: 'IDR3', offset: 0xc, layout: IDR3 },
-  { name: 'IDR4', offset: 0x10 },
-  { name: 'IDR5', offset: 0x14, layout: IDR5 },
-  { name: 'IIDR', offset: 0x18, layout: IIDR },
-  { name: 'AIDR', offset: 0x1c, layout: AIDR },
-  { name: 'IDR6', offset: 0x190 },
-  { name: 'S_IDR0', offset: 0x8000, layout: S_IDR0 },
-  { name: 'S_IDR1', offset: 0x8004, layout: S_IDR1 },
-  { name: 'S_IDR2', offset: 0x8008 },
-  { name: 'S_IDR3', offset: 0x800c },
-  { name: 'S_IDR4', offset: 0x8010 },
-];
+/** The ID registers that a scenario may name: by name, or by offset. */
+export const ID_REGISTERS: readonly { readonly name: string; readonly offset: number; readonly layout: Layout }[] =
+  REGISTERS.filter(({ key }) => /^(?:IDR[0-9]|IIDR|AIDR)$/.test(key)).map((register) => ({
+    name: register.name.replace(/^SMMU_/, ''),
+    offset: register.offset,
+    layout: register,
+  }));
 
 function idRegister(key: string): string {
   const found = ID_REGISTERS.find(({ name, offset }) =>

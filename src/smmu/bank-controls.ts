@@ -1,5 +1,9 @@
 /** The translation controls of one bank as a TBU holds them: a decoded BANK message (maintenance.ts). */
+import { get, getAddress } from '../arch/layout.js';
+import { BANKS } from '../arch/registers.js';
+import { NON_SECURE } from '../arch/security.js';
 import {
+  BANK_CR0_FLAGS,
   BANK_CR2,
   BANK_GBPA,
   BANK_SMMUEN,
@@ -8,13 +12,19 @@ import {
   BANK_STRTAB_BASE_LO,
 } from './maintenance.js';
 
-const TWO_32 = 0x1_0000_0000;
+const { CR2, STRTAB_BASE, STRTAB_BASE_CFG } = BANKS[NON_SECURE];
+/** Larger CR0.VMW values are reserved. */
+const VMW_MAX = 4;
 
 export interface BankControls {
   readonly smmuen: boolean;
   readonly gbpa: number;
   readonly recInvSid: boolean;
   readonly e2h: boolean;
+  /** S_CR0.SIF: no instruction fetch of a Secure stream leaves stage 1 for Non-secure space (IHI 0070 6.3.57). */
+  readonly sif: boolean;
+  /** Low VMID bits that invalidations ignore (IHI 0070 3.17.6, 6.3.9.1 VMW). */
+  readonly vmidIgnored: number;
   /** STRTAB_BASE.ADDR, not yet aligned to the table. */
   readonly strtabBase: number;
   /** Literal LOG2SIZE: what the base is aligned by (IHI 0070 6.3.24). */
@@ -29,6 +39,8 @@ export const RESET_CONTROLS: BankControls = {
   gbpa: 0,
   recInvSid: false,
   e2h: false,
+  sif: false,
+  vmidIgnored: 0,
   strtabBase: 0,
   log2size: 0,
   twoLevel: false,
@@ -36,18 +48,20 @@ export const RESET_CONTROLS: BankControls = {
 };
 
 export function decodeBank(message: Int32Array, stLevel: number): BankControls {
-  const config = message[BANK_STRTAB_BASE_CFG]!;
-  const split = (config >>> 6) & 0x1f;
-  const lo = message[BANK_STRTAB_BASE_LO]! & ~0x3f;
+  const config = [message[BANK_STRTAB_BASE_CFG]!];
+  const split = get(config, STRTAB_BASE_CFG.fields.SPLIT!);
+  const base = [message[BANK_STRTAB_BASE_LO]!, message[BANK_STRTAB_BASE_HI]!];
   return {
     smmuen: message[BANK_SMMUEN] !== 0,
     gbpa: message[BANK_GBPA]!,
-    e2h: (message[BANK_CR2]! & 1) !== 0,
-    recInvSid: (message[BANK_CR2]! & 2) !== 0,
-    strtabBase: (message[BANK_STRTAB_BASE_HI]! & 0xff_ffff) * TWO_32 + (lo >>> 0),
-    log2size: config & 0x3f,
+    e2h: get([message[BANK_CR2]!], CR2.fields.E2H!) === 1,
+    sif: (message[BANK_CR0_FLAGS]! & 2) !== 0,
+    vmidIgnored: (1 << Math.min((message[BANK_CR0_FLAGS]! >>> 3) & 7, VMW_MAX)) - 1,
+    recInvSid: get([message[BANK_CR2]!], CR2.fields.RECINVSID!) === 1,
+    strtabBase: getAddress(base, STRTAB_BASE.fields.ADDR!),
+    log2size: get(config, STRTAB_BASE_CFG.fields.LOG2SIZE!),
     // Reserved FMT values behave as linear, reserved SPLIT values as 6 (IHI 0070 6.3.25).
-    twoLevel: stLevel !== 0 && ((config >>> 16) & 3) === 1,
+    twoLevel: stLevel !== 0 && get(config, STRTAB_BASE_CFG.fields.FMT!) === 1,
     split: split === 8 || split === 10 ? split : 6,
   };
 }

@@ -54,8 +54,24 @@ interface Half {
   readonly granules: readonly (0 | 12 | 14 | 16)[];
 }
 
-const HALF0: Half = { tsz: F.T0SZ, tg: F.TG0, epd: F.EPD0, ttb: F.TTB0, had: F.HAD0, nscfg: F.NSCFG0, granules: TG0_BITS };
-const HALF1: Half = { tsz: F.T1SZ, tg: F.TG1, epd: F.EPD1, ttb: F.TTB1, had: F.HAD1, nscfg: F.NSCFG1, granules: TG1_BITS };
+const HALF0: Half = {
+  tsz: F.T0SZ,
+  tg: F.TG0,
+  epd: F.EPD0,
+  ttb: F.TTB0,
+  had: F.HAD0,
+  nscfg: F.NSCFG0,
+  granules: TG0_BITS,
+};
+const HALF1: Half = {
+  tsz: F.T1SZ,
+  tg: F.TG1,
+  epd: F.EPD1,
+  ttb: F.TTB1,
+  had: F.HAD1,
+  nscfg: F.NSCFG1,
+  granules: TG1_BITS,
+};
 
 /** Effective EPDx: with any-EL2 or EL3 there is TTB0 alone and it is always on (5.4.1). */
 function disabled(words: Words, half: Half, ste: Ste): boolean {
@@ -150,7 +166,11 @@ export function brokenCdRules(words: Words, context: CdContext): readonly Validi
   return CD_RULES.filter(({ broken }) => broken(words, context));
 }
 
-function table(words: Words, half: Half, { features, security, ste }: CdContext): TranslationTable | undefined {
+function table(
+  words: Words,
+  half: Half,
+  { features, security, ste }: CdContext,
+): TranslationTable | undefined {
   if (disabled(words, half, ste)) return undefined;
   const granuleBits = half.granules[get(words, half.tg)]!;
   const inputBits = 64 - get(words, half.tsz);
@@ -159,7 +179,11 @@ function table(words: Words, half: Half, { features, security, ste }: CdContext)
   const lpa = granuleBits === 16 && features.oas === 52;
   const ds = usesDs(words, granuleBits, features);
   return {
-    base: tableBase(getAddress(words, half.ttb), startIndexBits(inputBits, granuleBits, startLevel), outputBits),
+    base: tableBase(
+      getAddress(words, half.ttb),
+      startIndexBits(inputBits, granuleBits, startLevel),
+      outputBits,
+    ),
     granuleBits,
     inputBits,
     startLevel,

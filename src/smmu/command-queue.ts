@@ -19,19 +19,22 @@ import {
   SYNC,
 } from '../arch/commands.js';
 import type { IdWords } from '../arch/conditions.js';
-import { get, getAddress } from '../arch/layout.js';
+import { type Field, get } from '../arch/layout.js';
 import { BANKS } from '../arch/registers.js';
 import { NON_SECURE } from '../arch/security.js';
 import type { PhysicalAddressSpace } from '../memory/address-space.js';
 import type { GlobalErrors } from './gerror.js';
 import type { Interrupts } from './interrupts.js';
 import { entriesUsed, entryAddress, nextIndex, type QueueGeometry, queueGeometry } from './queue.js';
-import type { Bank } from './registers.js';
+import { type Bank, maskOf } from './registers.js';
 
 /** Commands consumed in one step at most: enough that the steps cost nothing, few enough that others get their turn. */
 export const COMMANDS_PER_STEP = 64;
 
 const ERR_SHIFT = BANKS[NON_SECURE].CMDQ_CONS.fields.ERR!.lo;
+
+/** CMD_SYNC.MSIAddress within the second of the command's two 64-bit words. */
+const MSI_ADDRESS: Field = { hi: SYNC.MSIAddress.hi - 64, lo: SYNC.MSIAddress.lo - 64 };
 
 /** What becomes of a legal command. */
 export interface CommandExecutor {
@@ -53,6 +56,7 @@ export class CommandQueue {
   readonly #words = new Int32Array(4);
   /** A CMD_SYNC stands in `#words` and waits; it was fetched once and is completed once. */
   #syncing = false;
+  #consumed = 0;
 
   /** @param log2Max IDR1.CMDQS. */
   constructor(
@@ -80,6 +84,11 @@ export class CommandQueue {
 
   reset(): void {
     this.#syncing = false;
+  }
+
+  /** Commands consumed since the instance was made. */
+  get consumed(): number {
+    return this.#consumed;
   }
 
   /** A command has been begun and is not consumed: CMDQEN cannot complete its Update to 0 (6.3.9.3). */
@@ -133,15 +142,18 @@ export class CommandQueue {
     this.#syncing = false;
     this.#advance();
     if (get(this.#words, SYNC.CS) === SIG_IRQ) {
-      const address = getAddress(this.#words, SYNC.MSIAddress);
-      const data = get(this.#words, SYNC.MSIData);
-      if (!this.#interrupts.commandSync(address, data | 0)) this.#errors.activate('MSI_CMDQ_ABT_ERR');
+      const data = get(this.#words, SYNC.MSIData) | 0;
+      const addressLo = this.#words[2]! & maskOf(MSI_ADDRESS, 0);
+      const addressHi = this.#words[3]! & maskOf(MSI_ADDRESS, 1);
+      if (!this.#interrupts.commandSync(addressLo, addressHi, data))
+        this.#errors.activate('MSI_CMDQ_ABT_ERR');
     }
     return true;
   }
 
   #advance(): void {
     const bank = this.#bank;
+    this.#consumed++;
     const { log2Size } = queueGeometry(bank, 'CMDQ_BASE', this.#log2Max, COMMAND_BYTES);
     const cons = bank.read('CMDQ_CONS');
     bank.write('CMDQ_CONS', (cons & bank.mask('CMDQ_CONS', 'ERR')) | nextIndex(cons, log2Size));

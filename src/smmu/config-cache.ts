@@ -118,7 +118,9 @@ export class ConfigCache {
   invalidateStes(security: SecurityState, first: number, last: number): void {
     const cached = this.#cached[security];
     if (first === last) cached.delete(first);
-    else for (const StreamID of cached.keys()) if (StreamID >= first && StreamID <= last) cached.delete(StreamID);
+    else
+      for (const StreamID of cached.keys())
+        if (StreamID >= first && StreamID <= last) cached.delete(StreamID);
   }
 
   /** CFGI_CD: the CD of one index, which also serves accesses without a SubstreamID where the index is 0. */
@@ -176,7 +178,8 @@ export class ConfigCache {
     this.observer?.structure('L1STD', address, address, words);
     const span = get(words, L1STD.fields.Span);
     const index = StreamID % 2 ** bank.split;
-    if (span === 0 || span > SPAN_MAX || span > bank.split + 1 || index >= 2 ** (span - 1)) return this.#fail(invalid);
+    if (span === 0 || span > SPAN_MAX || span > bank.split + 1 || index >= 2 ** (span - 1))
+      return this.#fail(invalid);
     return alignDown(getAddress(words, L1STD.fields.L2Ptr), 6 + span - 1) + index * STE_BYTES;
   }
 
@@ -203,7 +206,8 @@ export class ConfigCache {
   #cdIndex(ste: Ste, SubstreamID: number): number | undefined {
     const stage1 = (ste.config & 1) !== 0;
     if (SubstreamID >= 0) {
-      if (!stage1 || ste.s1CDMax === 0 || SubstreamID >= 2 ** ste.s1CDMax) return this.#fail(C_BAD_SUBSTREAMID);
+      if (!stage1 || ste.s1CDMax === 0 || SubstreamID >= 2 ** ste.s1CDMax)
+        return this.#fail(C_BAD_SUBSTREAMID);
       if (SubstreamID === 0 && ste.s1DSS === S1DSS_SUBSTREAM_0) return this.#fail(F_STREAM_DISABLED);
       return SubstreamID;
     }
@@ -212,7 +216,13 @@ export class ConfigCache {
     return ste.s1DSS === S1DSS_BYPASS ? -1 : this.#fail(F_STREAM_DISABLED);
   }
 
-  #fetchCd(ste: Ste, StreamID: number, SubstreamID: number, index: number, security: SecurityState): Cd | undefined {
+  #fetchCd(
+    ste: Ste,
+    StreamID: number,
+    SubstreamID: number,
+    index: number,
+    security: SecurityState,
+  ): Cd | undefined {
     // Stage 2 translates the pointers of a nested stream: the walker needs to know whose stage 2.
     const fetching = makeContext(StreamID, SubstreamID, security, ste, undefined, this.#tagOf);
     this.fetching = fetching;
@@ -233,10 +243,12 @@ export class ConfigCache {
   #cdAddress(context: StreamContext, index: number): number | undefined {
     const { ste } = context;
     if (ste.s1CDMax === 0) return ste.s1ContextPtr;
-    if (ste.s1Fmt !== 1 && ste.s1Fmt !== 2) return alignDown(ste.s1ContextPtr, ste.s1CDMax + 6) + index * CD_BYTES;
+    if (ste.s1Fmt !== 1 && ste.s1Fmt !== 2)
+      return alignDown(ste.s1ContextPtr, ste.s1CDMax + 6) + index * CD_BYTES;
     const split = ste.s1Fmt === 1 ? 6 : 10;
     const base = alignDown(ste.s1ContextPtr, Math.max(6, ste.s1CDMax - split + 3));
-    if (!this.#loadThroughStage2(context, base + (index >>> split) * POINTER_BYTES, 'L1CD', 1)) return undefined;
+    if (!this.#loadThroughStage2(context, base + (index >>> split) * POINTER_BYTES, 'L1CD', 1))
+      return undefined;
     const l2 = alignDown(getAddress(this.#words, L1CD.fields.L2Ptr), split + 6);
     const range = ste.stage2 === undefined ? this.#features.oas : this.#features.ias;
     // An invalid or out-of-range L1CD is the substream's fault (7.3.9, 3.4.3).
@@ -286,4 +298,3 @@ function makeContext(
     tag: tagOf(regime),
   };
 }
-

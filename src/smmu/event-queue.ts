@@ -24,6 +24,7 @@ export class EventQueue {
   readonly #log2Max: number;
   /** Records of stalled transactions that could not be written yet, in order. */
   #waiting: Int32Array[] = [];
+  #recorded = 0;
 
   /** @param log2Max IDR1.EVENTQS. */
   constructor(
@@ -38,6 +39,11 @@ export class EventQueue {
     this.#errors = errors;
     this.#interrupts = interrupts;
     this.#log2Max = log2Max;
+  }
+
+  /** Records written since the instance was made. */
+  get recorded(): number {
+    return this.#recorded;
   }
 
   /** Records an event of 8 words, which are copied. */
@@ -114,6 +120,7 @@ export class EventQueue {
         return;
       }
     }
+    this.#recorded++;
     const flag = prod & bank.mask('EVENTQ_PROD', 'OVFLG');
     bank.write('EVENTQ_PROD', flag | nextIndex(prod, queue.log2Size));
     if (wasEmpty && !this.#interrupts.notify('eventq')) this.#errors.activate('MSI_EVENTQ_ABT_ERR');

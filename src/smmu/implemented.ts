@@ -17,20 +17,66 @@ interface Limit {
 }
 
 function absent(register: keyof IdRegisters, of: Layout, ...fields: string[]): Limit[] {
-  return fields.map((field) => ({ register, layout: of, field, allowed: (value) => value === 0, otherwise: () => 0 }));
+  return fields.map((field) => ({
+    register,
+    layout: of,
+    field,
+    allowed: (value) => value === 0,
+    otherwise: () => 0,
+  }));
 }
 
 const LIMITS: readonly Limit[] = [
   { register: 'IDR0', layout: IDR0, field: 'TTF', allowed: (value) => value === 2, otherwise: () => 2 },
-  ...absent('IDR0', IDR0, 'BTM', 'HTTU', 'DORMHINT', 'ATS', 'NS1ATS', 'ATOS', 'PRI', 'VMW', 'VATOS', 'ATSRECERR', 'RME_IMPL'),
-  { register: 'IDR0', layout: IDR0, field: 'STALL_MODEL', allowed: (value) => value === 1, otherwise: () => 1 },
+  ...absent(
+    'IDR0',
+    IDR0,
+    'BTM',
+    'HTTU',
+    'DORMHINT',
+    'ATS',
+    'NS1ATS',
+    'ATOS',
+    'PRI',
+    'VATOS',
+    'ATSRECERR',
+    'RME_IMPL',
+  ),
+  {
+    register: 'IDR0',
+    layout: IDR0,
+    field: 'STALL_MODEL',
+    allowed: (value) => value === 1,
+    otherwise: () => 1,
+  },
   { register: 'IDR0', layout: IDR0, field: 'ST_LEVEL', allowed: (value) => value < 2, otherwise: () => 1 },
   ...absent('IDR1', IDR1, 'REL', 'QUEUES_PRESET', 'TABLES_PRESET', 'ECMDQ'),
-  ...absent('IDR3', IDR3, 'PBHA', 'PPS', 'MPAM', 'PTWNNC', 'DPT', 'PASIDTT', 'S1PI', 'S2PI', 'S2PO', 'THE', 'MTEPERM', 'AIE'),
+  ...absent(
+    'IDR3',
+    IDR3,
+    'PBHA',
+    'PPS',
+    'MPAM',
+    'PTWNNC',
+    'DPT',
+    'PASIDTT',
+    'S1PI',
+    'S2PI',
+    'S2PO',
+    'THE',
+    'MTEPERM',
+    'AIE',
+  ),
   { register: 'IDR5', layout: IDR5, field: 'OAS', allowed: (value) => value < 7, otherwise: () => 6 },
   { register: 'IDR5', layout: IDR5, field: 'VAX', allowed: (value) => value < 2, otherwise: () => 1 },
   ...absent('IDR5', IDR5, 'D128', 'STALL_MAX'),
-  { register: 'S_IDR0', layout: S_IDR0, field: 'STALL_MODEL', allowed: (value) => value === 1, otherwise: () => 1 },
+  {
+    register: 'S_IDR0',
+    layout: S_IDR0,
+    field: 'STALL_MODEL',
+    allowed: (value) => value === 1,
+    otherwise: () => 1,
+  },
   ...absent('S_IDR0', S_IDR0, 'ECMDQ'),
   ...absent('S_IDR1', S_IDR1, 'SEL2'),
 ];

@@ -18,14 +18,14 @@ import {
   CMD_TLBI_NH_VA,
   CMD_TLBI_NH_VAA,
   CMD_TLBI_NSNH_ALL,
-  CMD_TLBI_S12_VMALL,
-  CMD_TLBI_S2_IPA,
   CMD_TLBI_S_EL2_ALL,
   CMD_TLBI_S_EL2_ASID,
   CMD_TLBI_S_EL2_VA,
   CMD_TLBI_S_EL2_VAA,
-  CMD_TLBI_S_S12_VMALL,
   CMD_TLBI_S_S2_IPA,
+  CMD_TLBI_S_S12_VMALL,
+  CMD_TLBI_S2_IPA,
+  CMD_TLBI_S12_VMALL,
   CMD_TLBI_SNH_ALL,
   COMMAND,
 } from '../arch/commands.js';
@@ -191,9 +191,11 @@ export class Invalidator {
     this.#byVa();
   }
 
-  /** VMID counts only where stage 2 exists for the Security state (4.4.2). */
+  /** VMID counts only where stage 2 exists for the Security state (4.4.2); CR0.VMW widens it (3.17.6). */
   #byVmid(security: SecurityState): void {
-    if (hasStage2(this.#features, security)) this.#scope.vmid = get(this.#words, COMMAND.VMID);
+    if (!hasStage2(this.#features, security)) return;
+    this.#scope.vmid = get(this.#words, COMMAND.VMID);
+    this.#scope.vmidIgnored = this.#config.bank(security).vmidIgnored;
   }
 
   #byAsid(global: boolean): void {

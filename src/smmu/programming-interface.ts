@@ -21,7 +21,7 @@ import { CommandQueue } from './command-queue.js';
 import type { IdRegisters } from './config.js';
 import { EventQueue } from './event-queue.js';
 import { GlobalErrors } from './gerror.js';
-import { type InterruptLines, Interrupts } from './interrupts.js';
+import { Interrupts, type TcuIo } from './interrupts.js';
 import {
   BANK_CR0_FLAGS,
   BANK_CR1,
@@ -70,7 +70,7 @@ export class ProgrammingInterface {
     bank: Bank,
     space: PhysicalAddressSpace,
     channel: TbuChannel,
-    lines: InterruptLines,
+    io: TcuIo,
     idr: IdRegisters,
     surroundings: Surroundings,
   ) {
@@ -85,7 +85,7 @@ export class ProgrammingInterface {
       ril: get([idr.IDR3], IDR3.fields.RIL) === 1,
       ds: get([idr.IDR5], IDR5.fields.DS) === 1,
     };
-    const interrupts = new Interrupts(bank, space, lines, idr);
+    const interrupts = new Interrupts(bank, space, io, idr);
     const errors = new GlobalErrors(bank, interrupts);
     this.events = new EventQueue(bank, space, errors, interrupts, eventqs);
     this.commands = new CommandQueue(bank, space, errors, interrupts, this, cmdqs, ranges);

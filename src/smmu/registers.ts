@@ -19,8 +19,6 @@ import {
 import { SECURE, SECURITY_STATES, type SecurityState } from '../arch/security.js';
 import type { IdRegisters } from './config.js';
 
-export const REGISTER_WORDS = REGISTER_BYTES / 4;
-
 const WIDE_OFFSETS: ReadonlySet<number> = new Set(
   REGISTERS.filter((of) => of.bits === 64).map((of) => of.offset),
 );
@@ -90,11 +88,10 @@ export class RegisterFile {
   readonly #idr: IdRegisters;
   readonly #writable: ReadonlyMap<number, WritableWord>;
 
-  /** @param words {@link REGISTER_WORDS} words, 8-byte aligned, shared or not. Their contents are lost. */
-  constructor(idr: IdRegisters, words: Int32Array) {
-    if (words.length !== REGISTER_WORDS) throw new Error(`a register file has ${REGISTER_WORDS} words`);
-    this.words = words;
-    this.#wide = new BigInt64Array(words.buffer, words.byteOffset, REGISTER_WORDS / 2);
+  /** @param memory REGISTER_BYTES, shared or not. Its contents are lost. */
+  constructor(idr: IdRegisters, memory: ArrayBufferLike) {
+    this.words = new Int32Array(memory, 0, REGISTER_BYTES / 4);
+    this.#wide = new BigInt64Array(memory, 0, REGISTER_BYTES / 8);
     this.#idr = idr;
     this.#writable = writableWords(idr);
     this.reset();

@@ -91,7 +91,12 @@ function s2TableIllegal(words: Words, { features }: SteContext): boolean {
 }
 
 /** Starting level by S2SL0 and S2SL0_2, or undefined where reserved or inconsistent with S2T0SZ (DDI 0487 D8.2.7). */
-function s2StartLevel(words: Words, granuleBits: number, ds: boolean, features: Features): number | undefined {
+function s2StartLevel(
+  words: Words,
+  granuleBits: number,
+  ds: boolean,
+  features: Features,
+): number | undefined {
   const sl0 = get(words, F.S2SL0);
   const sl2 = ds ? get(words, F.S2SL0_2) : 0;
   let level: number;
@@ -146,14 +151,17 @@ export const STE_RULES: readonly ValidityRule<SteContext>[] = [
     rule: 'EATS == 0b01 with stage 2 and S2S == 1',
     section: '5.2 EATS',
     broken: (w, c) =>
-      c.features.ats && c.security === NON_SECURE && stage2On(w) && get(w, F.EATS) === 1 && get(w, F.S2S) === 1,
+      c.features.ats &&
+      c.security === NON_SECURE &&
+      stage2On(w) &&
+      get(w, F.EATS) === 1 &&
+      get(w, F.S2S) === 1,
   },
   {
     rule: 'STRW is reserved for this Security state',
     section: '5.2 STRW',
     broken: (w, c) =>
-      !strwUnused(w, c) &&
-      (c.security === SECURE ? get(w, F.STRW) === 3 : (get(w, F.STRW) & 1) === 1),
+      !strwUnused(w, c) && (c.security === SECURE ? get(w, F.STRW) === 3 : (get(w, F.STRW) & 1) === 1),
   },
   {
     rule: 'STRW selects EL3 but IDR0.RME_IMPL == 1',
@@ -211,7 +219,8 @@ export const STE_RULES: readonly ValidityRule<SteContext>[] = [
     section: '5.2 S2HA',
     broken: (w, c) =>
       stage2On(w) &&
-      (((get(w, F.S2HA) === 1 || get(w, F.S2HD) === 1) && (get(w, F.S2AA64) === 0 || c.features.httu === 0)) ||
+      (((get(w, F.S2HA) === 1 || get(w, F.S2HD) === 1) &&
+        (get(w, F.S2AA64) === 0 || c.features.httu === 0)) ||
         (get(w, F.S2HD) === 1 && c.features.httu === 1)),
   },
   {
@@ -268,7 +277,11 @@ function stage2Table(words: Words, { features, security }: SteContext): Translat
   const inputBits = 64 - get(words, F.S2T0SZ);
   const outputBits = effectivePs(get(words, F.S2PS), features);
   return {
-    base: tableBase(getAddress(words, F.S2TTB), startIndexBits(inputBits, granuleBits, startLevel), outputBits),
+    base: tableBase(
+      getAddress(words, F.S2TTB),
+      startIndexBits(inputBits, granuleBits, startLevel),
+      outputBits,
+    ),
     granuleBits,
     inputBits,
     startLevel,

@@ -17,7 +17,15 @@ export type StreamWorld =
   | typeof S_EL2_E2H
   | typeof EL3;
 
-export const STREAM_WORLD_NAMES = ['NS-EL1', 'NS-EL2', 'NS-EL2-E2H', 'Secure', 'S-EL2', 'S-EL2-E2H', 'EL3'] as const;
+export const STREAM_WORLD_NAMES = [
+  'NS-EL1',
+  'NS-EL2',
+  'NS-EL2-E2H',
+  'Secure',
+  'S-EL2',
+  'S-EL2-E2H',
+  'EL3',
+] as const;
 
 /** any-EL2 or EL3: one table (TTB0), no ASID, one privilege level (IHI 0070 5.4.1). */
 export function isSinglePrivilege(world: StreamWorld): boolean {

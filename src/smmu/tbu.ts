@@ -17,10 +17,11 @@ import {
   F_TRANSLATION,
   F_WALK_EABT,
 } from '../arch/events.js';
-import { set } from '../arch/layout.js';
+import { get, put } from '../arch/layout.js';
+import { BANKS } from '../arch/registers.js';
 import { NON_SECURE, SECURE, type SecurityState } from '../arch/security.js';
 import type { PhysicalAddressSpace } from '../memory/address-space.js';
-import { decodeBank } from './bank-controls.js';
+import { type BankControls, decodeBank } from './bank-controls.js';
 import type { SmmuConfig } from './config.js';
 import { ConfigCache, type ConfigObserver, SILENT } from './config-cache.js';
 import { type Features, readFeatures } from './features.js';
@@ -32,7 +33,7 @@ import {
   MESSAGE_COMMAND,
   MESSAGE_INVALIDATE_ALL,
 } from './maintenance.js';
-import { accessBit } from './permission.js';
+import { accessBit, EXECUTE, PRIV_READ } from './permission.js';
 import type { StreamContext } from './stream-context.js';
 import { PAGE_HI_TTB1, STAGE_1, STAGE_2, Tlb } from './tlb.js';
 import { ABORT, OK, type Outcome, RAZ_WI, type Transaction } from './transaction.js';
@@ -45,6 +46,8 @@ const CONTEXTS_MAX = 4096;
 const CONTEXT_SCALE = 2 ** 41;
 const TWO_32 = 0x1_0000_0000;
 const TAG_EMPTY = -1;
+/** S_GBPA has all fields of GBPA, and NSCFG where GBPA is RES0 (IHI 0070 6.3.14, 6.3.61). */
+const GBPA = BANKS[SECURE].GBPA.fields;
 
 /** Everything a TBU tells about one translation; for explain and replay. Costs nothing when absent. */
 export interface TranslationObserver extends WalkObserver, ConfigObserver {
@@ -132,10 +135,7 @@ export class Tbu {
         this.#invalidator.command(message);
         break;
       case MESSAGE_BANK:
-        this.#config.setBank(
-          message[BANK_SECURITY] as SecurityState,
-          decodeBank(message, this.#features.stLevel),
-        );
+        this.#setBank(message[BANK_SECURITY] as SecurityState, decodeBank(message, this.#features.stLevel));
         break;
       case MESSAGE_INVALIDATE_ALL:
         this.dropCaches();
@@ -145,6 +145,11 @@ export class Tbu {
     }
     this.#lastContext = undefined;
     this.#l0Tags.fill(TAG_EMPTY);
+  }
+
+  #setBank(security: SecurityState, controls: BankControls): void {
+    this.#config.setBank(security, controls);
+    if (security === SECURE) this.#walker.sif = controls.sif;
   }
 
   /** Forgets everything cached; what is in memory stands. */
@@ -173,7 +178,10 @@ export class Tbu {
       const lo = (txn.iovaLo >>> 12) | (txn.iovaHi << 20);
       const page = ((txn.iovaHi >>> 12) & 0xff) * TWO_32 + (lo >>> 0);
       const slot = lo & L0_MASK;
-      if (this.#l0Tags[slot] === page + context.tag * CONTEXT_SCALE && this.#plainAddress(context, txn.iovaHi)) {
+      if (
+        this.#l0Tags[slot] === page + context.tag * CONTEXT_SCALE &&
+        this.#plainAddress(context, txn.iovaHi)
+      ) {
         const flags = this.#l0Flags[slot]!;
         if ((flags & this.#need(context, txn)) !== 0) {
           this.#hits++;
@@ -209,7 +217,7 @@ export class Tbu {
   #translateSlowly(txn: Transaction): Outcome {
     const security = txn.SEC_SID === SECURE && this.#features.secureImpl ? SECURE : NON_SECURE;
     const bank = this.#config.bank(security);
-    if (!bank.smmuen) return this.#globalBypass(txn, security, bank.gbpa);
+    if (!bank.smmuen) return this.#globalBypass(txn, security, bank);
     const context = this.#config.lookup(txn.StreamID, txn.SubstreamID, security);
     if (context === undefined) return this.#configurationFailure(txn, security);
     this.#lastContext = context;
@@ -218,10 +226,15 @@ export class Tbu {
   }
 
   /** SMMUEN == 0: GBPA decides; an address beyond the OAS aborts without an event (3.4, 6.3.14). */
-  #globalBypass(txn: Transaction, security: SecurityState, gbpa: number): Outcome {
-    if ((gbpa & (1 << 20)) !== 0 || !this.#fitsOas(txn)) return ABORT;
-    const nscfg = this.#features.attrPermsOvr ? (gbpa >>> 14) & 3 : 0;
-    return this.#pass(txn, outputSpace(security, nscfg, txn.ns));
+  #globalBypass(txn: Transaction, security: SecurityState, { gbpa, sif }: BankControls): Outcome {
+    const fields = [gbpa];
+    if (get(fields, GBPA.ABORT!) === 1 || !this.#fitsOas(txn)) return ABORT;
+    const overrides = this.#features.attrPermsOvr;
+    const space = outputSpace(security, overrides ? get(fields, GBPA.NSCFG!) : 0, txn.ns);
+    const instcfg = overrides ? get(fields, GBPA.INSTCFG!) : 0;
+    const instruction = !txn.write && (instcfg >= 2 ? instcfg === 3 : txn.instruction);
+    if (sif && instruction && space === NON_SECURE) return ABORT;
+    return this.#pass(txn, space);
   }
 
   #fitsOas(txn: Transaction): boolean {
@@ -255,7 +268,18 @@ export class Tbu {
       this.#send(context.security);
       return ABORT;
     }
-    if (stage2 === undefined) return this.#pass(txn, outputSpace(context.security, context.ste.nscfg, txn.ns));
+    const space = outputSpace(context.security, context.ste.nscfg, txn.ns);
+    if (
+      this.#walker.sif &&
+      context.security === SECURE &&
+      space === NON_SECURE &&
+      (this.#need(context, txn) & EXECUTE) !== 0
+    ) {
+      this.#startFault(txn, context, F_PERMISSION);
+      this.#send(context.security);
+      return ABORT;
+    }
+    if (stage2 === undefined) return this.#pass(txn, space);
     const page = Math.floor(ipa / 4096);
     const known = this.#tlb.lookup(STAGE_2, context.world, context.vmid, 0, page | 0, (page / TWO_32) | 0);
     if (known >= 0) this.#hits++;
@@ -307,7 +331,8 @@ export class Tbu {
     fill.asid = context.asid;
     fill.pageLo = pageLo;
     fill.pageHi = pageHi;
-    if (!this.#walker.translate(context, table, lo, hi, need)) return this.#walkFault(txn, context, context.security);
+    if (!this.#walker.translate(context, table, lo, hi, need))
+      return this.#walkFault(txn, context, context.security);
     if (this.#tlb.enabled) {
       this.#tlb.fill(fill);
       this.#followEviction();
@@ -350,7 +375,7 @@ export class Tbu {
   #stage2PermissionOnHit(txn: Transaction, context: StreamContext, ipaPage: number): Outcome {
     if (context.ste.s2R) {
       this.#startFault(txn, context, F_PERMISSION);
-      set(this.#record, EVENT.S2, 1);
+      put(this.#record, EVENT.S2, 1);
       this.#setIpa(ipaPage * 4096);
       this.#send(context.security);
     }
@@ -369,12 +394,12 @@ export class Tbu {
     if (governed && !walker.faultStage2) return this.#stage1Fault(txn, context, walker.fault);
     if (!governed || context.ste.s2R) {
       this.#startFault(txn, context, walker.fault);
-      if (walker.faultStage2) set(this.#record, EVENT.S2, 1);
-      set(this.#record, EVENT.CLASS, walker.faultClass);
+      if (walker.faultStage2) put(this.#record, EVENT.S2, 1);
+      put(this.#record, EVENT.CLASS, walker.faultClass);
       if (walker.fault === F_WALK_EABT) this.#setFetchAddr(walker.fetchAddr);
       else this.#setIpa(walker.faultIpa);
       // A stage 2 Permission fault on a stage 1 descriptor or CD comes from a read (7.3.16 TTRnW).
-      if (walker.fault === F_PERMISSION && walker.faultClass !== CLASS_IN) set(this.#record, EVENT.TTRnW, 1);
+      if (walker.fault === F_PERMISSION && walker.faultClass !== CLASS_IN) put(this.#record, EVENT.TTRnW, 1);
       this.#send(security);
     }
     return ABORT;
@@ -382,10 +407,13 @@ export class Tbu {
 
   #startRecord(txn: Transaction, event: number): void {
     const record = this.#record.fill(0);
-    record[0] = event;
+    put(record, EVENT.EventNumber, event);
     // C_BAD_SUBSTREAMID has no SSV: its SubstreamID is always valid (7.3.9).
-    if (txn.SubstreamID >= 0) record[0] |= (txn.SubstreamID << 12) | (event === C_BAD_SUBSTREAMID ? 0 : 1 << 11);
-    record[1] = txn.StreamID;
+    if (txn.SubstreamID >= 0) {
+      put(record, EVENT.SubstreamID, txn.SubstreamID);
+      if (event !== C_BAD_SUBSTREAMID) put(record, EVENT.SSV, 1);
+    }
+    put(record, EVENT.StreamID, txn.StreamID);
   }
 
   /** The fields that all faults of the translation process have (7.3.12-7.3.16), CLASS IN. */
@@ -393,10 +421,10 @@ export class Tbu {
     this.#startRecord(txn, event);
     const record = this.#record;
     const need = this.#need(context, txn);
-    if (need >= 8) set(record, EVENT.PnU, 1);
-    if ((need & 0b100100) !== 0) set(record, EVENT.InD, 1);
-    if (!txn.write) set(record, EVENT.RnW, 1);
-    set(record, EVENT.CLASS, CLASS_IN);
+    if (need >= PRIV_READ) put(record, EVENT.PnU, 1);
+    if ((need & EXECUTE) !== 0) put(record, EVENT.InD, 1);
+    if (!txn.write) put(record, EVENT.RnW, 1);
+    put(record, EVENT.CLASS, CLASS_IN);
     record[4] = txn.iovaLo;
     record[5] = txn.iovaHi;
   }

@@ -9,16 +9,26 @@ import { CMD_STALL_TERM, COMMAND, type Command } from '../arch/commands.js';
 import type { IdWords } from '../arch/conditions.js';
 import { IDR0 } from '../arch/id-registers.js';
 import { get, set } from '../arch/layout.js';
+import { REGISTER_BYTES } from '../arch/registers.js';
 import { NON_SECURE, SECURE, SECURITY_STATES, type SecurityState } from '../arch/security.js';
 import type { PhysicalAddressSpace } from '../memory/address-space.js';
 import type { SmmuConfig } from './config.js';
-import type { InterruptLines } from './interrupts.js';
+import type { TcuIo } from './interrupts.js';
 import { type EventChannel, MESSAGE_INVALIDATE_ALL, MESSAGE_WORDS, type TbuChannel } from './maintenance.js';
 import { ProgrammingInterface, type Surroundings } from './programming-interface.js';
-import { Bank, REGISTER_WORDS, RegisterFile } from './registers.js';
+import { Bank, RegisterFile } from './registers.js';
 
 /** IDR0.STALL_MODEL as it reads while NSSTALLD is set: terminate only (6.3.57). */
 const STALL_MODEL_TERMINATE = 1;
+
+export type { TcuIo } from './interrupts.js';
+
+export interface TcuCounters {
+  /** Commands consumed, of all queues. */
+  readonly commands: number;
+  /** Event records written. */
+  readonly events: number;
+}
 
 export class Tcu implements EventChannel, Surroundings {
   readonly registers: RegisterFile;
@@ -32,22 +42,23 @@ export class Tcu implements EventChannel, Surroundings {
 
   /**
    * @param spaces the PA space of each Security state.
-   * @param words the register file's memory, for those who share it with other threads.
+   * @param io the wired interrupts.
+   * @param registers memory of the register file, for those who share it with other threads: REGISTER_BYTES.
    */
   constructor(
     config: SmmuConfig,
     spaces: readonly [PhysicalAddressSpace, PhysicalAddressSpace],
     channel: TbuChannel,
-    lines: InterruptLines,
-    words: Int32Array = new Int32Array(REGISTER_WORDS),
+    io: TcuIo,
+    registers: ArrayBufferLike = new ArrayBuffer(REGISTER_BYTES),
   ) {
     this.#config = config;
     this.#channel = channel;
-    this.registers = new RegisterFile(config.idr, words);
-    const states = this.registers.secureImpl ? SECURITY_STATES : [NON_SECURE];
+    this.registers = new RegisterFile(config.idr, registers);
+    const states: readonly SecurityState[] = this.registers.secureImpl ? SECURITY_STATES : [NON_SECURE];
     this.#interfaces = states.map((security) => {
       const bank = new Bank(this.registers, security);
-      return new ProgrammingInterface(bank, spaces[security], channel, lines, config.idr, this);
+      return new ProgrammingInterface(bank, spaces[security], channel, io, config.idr, this);
     });
     this.#start();
   }
@@ -55,6 +66,17 @@ export class Tcu implements EventChannel, Surroundings {
   reset(): void {
     this.registers.reset();
     this.#start();
+  }
+
+  /** Totals since the instance was made. */
+  get counters(): TcuCounters {
+    let commands = 0;
+    let events = 0;
+    for (const own of this.#interfaces) {
+      commands += own.commands.consumed;
+      events += own.events.recorded;
+    }
+    return { commands, events };
   }
 
   /** A register read by software; any other thread may use `readRegister` on the same words. */

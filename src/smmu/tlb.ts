@@ -74,6 +74,8 @@ export class TlbScope {
   /** One bit per StageTag. */
   stages = (1 << STAGE_1) | (1 << STAGE_2);
   vmid = -1;
+  /** Bits of the VMID that do not count (CR0.VMW). */
+  vmidIgnored = 0;
   asid = -1;
   /** With an ASID: whether global entries go as well. */
   global = true;
@@ -89,6 +91,7 @@ export class TlbScope {
     this.stages = stages;
     this.vmid = this.asid = this.firstPage = this.lastPage = -1;
     this.global = true;
+    this.vmidIgnored = 0;
     this.granuleBits = 0;
     this.level = -2;
     return this;
@@ -117,7 +120,8 @@ export class Tlb {
   /** @param limit capacity in entries; 0 keeps nothing, Infinity grows. */
   constructor(limit: number) {
     this.#limit = limit;
-    this.#capacity = Math.min(Math.max(limit, 1), limit === Number.POSITIVE_INFINITY ? 1024 : limit) || MIN_CAPACITY;
+    this.#capacity =
+      Math.min(Math.max(limit, 1), limit === Number.POSITIVE_INFINITY ? 1024 : limit) || MIN_CAPACITY;
     this.#entries = new Int32Array(this.#capacity * WORDS);
     this.#buckets = new Int32Array(bucketCount(this.#capacity)).fill(-1);
   }
@@ -131,7 +135,14 @@ export class Tlb {
   }
 
   /** @returns the entry's index, or -1. */
-  lookup(stage: StageTag, world: StreamWorld, vmid: number, asid: number, pageLo: number, pageHi: number): number {
+  lookup(
+    stage: StageTag,
+    world: StreamWorld,
+    vmid: number,
+    asid: number,
+    pageLo: number,
+    pageHi: number,
+  ): number {
     const entries = this.#entries;
     const regime = world | (stage << TAG_STAGE_SHIFT);
     const vmidAsid = (vmid << 16) | asid;
@@ -246,17 +257,21 @@ export class Tlb {
   #matches(index: number, scope: TlbScope): boolean {
     const at = index * WORDS;
     const tag = this.#entries[at + TAG]!;
-    if (((scope.worlds >>> (tag & 7)) & 1) === 0 || ((scope.stages >>> ((tag >>> TAG_STAGE_SHIFT) & 1)) & 1) === 0) {
+    if (
+      ((scope.worlds >>> (tag & 7)) & 1) === 0 ||
+      ((scope.stages >>> ((tag >>> TAG_STAGE_SHIFT) & 1)) & 1) === 0
+    ) {
       return false;
     }
     const vmidAsid = this.#entries[at + VMID_ASID]!;
-    if (scope.vmid >= 0 && vmidAsid >>> 16 !== scope.vmid) return false;
+    if (scope.vmid >= 0 && ((vmidAsid >>> 16) ^ scope.vmid) & ~scope.vmidIgnored) return false;
     if (scope.asid >= 0) {
       if (tag & TAG_GLOBAL) {
         if (!scope.global) return false;
       } else if ((vmidAsid & 0xffff) !== scope.asid) return false;
     }
-    if (scope.granuleBits !== 0 && ((tag >>> TAG_GRANULE_SHIFT) & 3) !== (scope.granuleBits - 10) >>> 1) return false;
+    if (scope.granuleBits !== 0 && ((tag >>> TAG_GRANULE_SHIFT) & 3) !== (scope.granuleBits - 10) >>> 1)
+      return false;
     if (scope.level !== -2 && ((tag >>> TAG_LEVEL_SHIFT) & 7) - 1 !== scope.level) return false;
     if (scope.firstPage >= 0) {
       const page = this.#entries[at + PAGE_HI]! * TWO_32 + (this.#entries[at + PAGE_LO]! >>> 0);
@@ -303,7 +318,12 @@ export class Tlb {
       const at = index * WORDS;
       if (entries[at + USED] !== 1) continue;
       const tag = entries[at + TAG]!;
-      const bucket = this.#bucket(tag & 0xf, (tag >>> TAG_SIZE_SHIFT) & 63, entries[at + PAGE_LO]!, entries[at + PAGE_HI]!);
+      const bucket = this.#bucket(
+        tag & 0xf,
+        (tag >>> TAG_SIZE_SHIFT) & 63,
+        entries[at + PAGE_LO]!,
+        entries[at + PAGE_HI]!,
+      );
       entries[at + NEXT] = this.#buckets[bucket]!;
       this.#buckets[bucket] = index;
     }
@@ -335,7 +355,8 @@ export class Tlb {
 
   #listSizes(): void {
     this.#sizeCount = 0;
-    for (let size = 0; size < 64; size++) if (this.#perSize[size] !== 0) this.#sizes[this.#sizeCount++] = size;
+    for (let size = 0; size < 64; size++)
+      if (this.#perSize[size] !== 0) this.#sizes[this.#sizeCount++] = size;
   }
 }
 

@@ -29,7 +29,7 @@ import {
 import { NON_SECURE, SECURE, type SecurityState } from '../arch/security.js';
 import type { PhysicalAddressSpace } from '../memory/address-space.js';
 import type { Features } from './features.js';
-import { ALL, PRIV_READ, stage1Permissions, stage2Permissions, UNPRIV_READ } from './permission.js';
+import { ALL, EXECUTE, PRIV_READ, stage1Permissions, stage2Permissions, UNPRIV_READ } from './permission.js';
 import type { StreamContext } from './stream-context.js';
 import type { TranslationTable } from './table.js';
 import { STAGE_1, STAGE_2, type Tlb, TlbFill } from './tlb.js';
@@ -41,7 +41,15 @@ const OWN_DEVICE = 1 << 6;
 
 /** Told about each step of a walk; absent in normal running. */
 export interface WalkObserver {
-  descriptor(stage: 1 | 2, level: number, address: number, pa: number, space: SecurityState, lo: number, hi: number): void;
+  descriptor(
+    stage: 1 | 2,
+    level: number,
+    address: number,
+    pa: number,
+    space: SecurityState,
+    lo: number,
+    hi: number,
+  ): void;
   stage2Hit(ipa: number, pa: number): void;
 }
 
@@ -67,6 +75,9 @@ export class Walker {
   walks = 0;
 
   observer: WalkObserver | undefined;
+
+  /** S_CR0.SIF (IHI 0070 6.3.57). */
+  sif = false;
 
   readonly #features: Features;
   readonly #spaces: readonly [PhysicalAddressSpace, PhysicalAddressSpace];
@@ -100,13 +111,20 @@ export class Walker {
    * Translates a VA through stage 1 and, where the stream has it, stage 2.
    * @param need the permission bit that the access needs.
    */
-  translate(context: StreamContext, table: TranslationTable, vaLo: number, vaHi: number, need: number): boolean {
+  translate(
+    context: StreamContext,
+    table: TranslationTable,
+    vaLo: number,
+    vaHi: number,
+    need: number,
+  ): boolean {
     this.walks++;
     if (!this.#walk(context, table, vaLo, vaHi, STAGE_1, CLASS_IN)) return false;
     const cd = context.cd!;
     const fill = this.fill;
     if ((this.#lo & DESC_AF) === 0 && table.accessFlagFaults) return this.#fail(F_ACCESS, STAGE_1, CLASS_IN);
     fill.own = stage1Permissions(this.#lo, this.#hi, this.#tableFlags, cd, context.singlePrivilege);
+    if (this.sif && context.security === SECURE && this.#leafSpace === NON_SECURE) fill.own &= ~EXECUTE;
     if ((fill.own & need) === 0) return this.#fail(F_PERMISSION, STAGE_1, CLASS_IN);
     fill.stage = STAGE_1;
     fill.level = this.#level;
@@ -159,7 +177,13 @@ export class Walker {
     return true;
   }
 
-  #walkStage2(context: StreamContext, table: TranslationTable, ipa: number, page: number, faultClass: number): boolean {
+  #walkStage2(
+    context: StreamContext,
+    table: TranslationTable,
+    ipa: number,
+    page: number,
+    faultClass: number,
+  ): boolean {
     // The input range of stage 2 is S2T0SZ's (IHI 0070 3.4).
     if (ipa >= 2 ** table.inputBits) return this.#fail(F_TRANSLATION, STAGE_2, faultClass);
     // The stage 1 leaf that is being translated must survive the inner walk.
@@ -170,7 +194,8 @@ export class Walker {
     const level = this.#level;
     const flags = this.#tableFlags;
     if (!this.#walk(context, table, ipa | 0, (ipa / TWO_32) | 0, STAGE_2, faultClass)) return false;
-    if ((this.#lo & DESC_AF) === 0 && table.accessFlagFaults) return this.#fail(F_ACCESS, STAGE_2, faultClass);
+    if ((this.#lo & DESC_AF) === 0 && table.accessFlagFaults)
+      return this.#fail(F_ACCESS, STAGE_2, faultClass);
     this.#own2 = stage2Permissions(this.#lo, this.#hi, this.#features.xnx) | this.#deviceFlag(context);
     this.#out2 = this.#leafPage;
     this.#sizeBits2 = this.#leafBits;
@@ -224,7 +249,17 @@ export class Walker {
     let flags = 0;
     let indexBits = table.inputBits - lsb;
     for (;;) {
-      if (!this.#fetch(context, table, base + extract(inHi, inLo, lsb, indexBits) * 8, space, stage, level, faultClass)) {
+      if (
+        !this.#fetch(
+          context,
+          table,
+          base + extract(inHi, inLo, lsb, indexBits) * 8,
+          space,
+          stage,
+          level,
+          faultClass,
+        )
+      ) {
         return false;
       }
       const lo = this.#words[0]!;
@@ -282,7 +317,15 @@ export class Walker {
       return this.#fail(F_WALK_EABT, stage, stage === STAGE_1 ? CLASS_TT : faultClass);
     }
     if (table.bigEndian) swapBytes(this.#words);
-    this.observer?.descriptor(stage === STAGE_1 ? 1 : 2, level, address, pa, paSpace, this.#words[0]!, this.#words[1]!);
+    this.observer?.descriptor(
+      stage === STAGE_1 ? 1 : 2,
+      level,
+      address,
+      pa,
+      paSpace,
+      this.#words[0]!,
+      this.#words[1]!,
+    );
     return true;
   }
 

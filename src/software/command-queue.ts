@@ -2,7 +2,8 @@
  * The producer's end of a Command queue (IHI 0070 3.5, 4.1): batches, wrapping, waiting for space, CMD_SYNC and
  * errors (4.1.4, 7.1).
  */
-import { COMMAND_BYTES, type Command, sync } from './commands.js';
+import { COMMAND_BYTES } from '../arch/commands.js';
+import { type CommandWords, sync } from './commands.js';
 import type { PageAllocator } from './page-allocator.js';
 import { CommandError, type CpuMemory } from './port.js';
 import type { RegisterInterface } from './register-interface.js';
@@ -32,7 +33,7 @@ export class CommandQueue {
   }
 
   /** Puts commands into the queue, in order, with as few writes of PROD as space allows. Does not wait for them. */
-  issue(commands: readonly Command[]): void {
+  issue(commands: readonly CommandWords[]): void {
     let next = 0;
     while (next < commands.length) {
       const count = Math.min(this.#waitForSpace(), commands.length - next);
@@ -43,7 +44,7 @@ export class CommandQueue {
   }
 
   /** Issues commands and a CMD_SYNC, and waits until it has completed. @throws CommandError, DriverTimeout. */
-  sync(commands: readonly Command[] = []): void {
+  sync(commands: readonly CommandWords[] = []): void {
     this.issue([...commands, sync()]);
     this.#waitUntil('all commands consumed', (cons) => cons === this.#prod);
   }
@@ -56,7 +57,7 @@ export class CommandQueue {
     return this.#base + (index & (this.#indexMask >>> 1)) * COMMAND_BYTES;
   }
 
-  #put(command: Command): void {
+  #put(command: CommandWords): void {
     const slot = this.#slot(this.#prod);
     this.#memory.store64(slot, (BigInt(command[1]!) << 32n) | BigInt(command[0]!));
     this.#memory.store64(slot + 8, (BigInt(command[3]!) << 32n) | BigInt(command[2]!));

@@ -5,7 +5,7 @@
 import { OAS_BITS } from '../arch/id-registers.js';
 import { encode } from '../arch/layout.js';
 import { CD, STE } from '../arch/structures.js';
-import { GRANULE_BITS, MAIR0, type PageTables } from './page-tables.js';
+import { MAIR0, type PageTables } from './page-tables.js';
 
 export const CD_BYTES = 64;
 
@@ -108,9 +108,4 @@ export function stage2STE(tables: PageTables, VMID: number, forcedStall: boolean
     S2S: forcedStall ? 1 : 0,
     S2TTB: BigInt(tables.root) >> 4n,
   });
-}
-
-/** TLBI commands by address work in units of the granule. */
-export function granuleBytes(context: Context): number {
-  return 2 ** GRANULE_BITS[context.tables.format.granule];
 }

@@ -45,7 +45,9 @@ export class PageAllocator {
         return base;
       }
     }
-    throw new DriverError(`out of memory: ${size} bytes, aligned to ${alignBytes}, of ${this.freeBytes} free`);
+    throw new DriverError(
+      `out of memory: ${size} bytes, aligned to ${alignBytes}, of ${this.freeBytes} free`,
+    );
   }
 
   /** Takes a given range out, so that it is never handed out: memory that someone chose by address. */

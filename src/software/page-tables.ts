@@ -161,7 +161,8 @@ export class PageTables {
   /** Maps a range. @throws DriverError when it is misaligned, out of range or already mapped in part. */
   map(iova: bigint, pa: number, sizeBytes: number, permissions: Permissions): void {
     const start = this.#checked(iova, sizeBytes);
-    if (pa % this.granuleBytes !== 0) throw new DriverError(`physical address 0x${pa.toString(16)} is misaligned`);
+    if (pa % this.granuleBytes !== 0)
+      throw new DriverError(`physical address 0x${pa.toString(16)} is misaligned`);
     if (pa + sizeBytes > 2 ** this.format.outputBits) {
       throw new DriverError(`physical address 0x${pa.toString(16)} is beyond ${this.format.outputBits} bits`);
     }
@@ -227,10 +228,14 @@ export class PageTables {
   #checked(iova: bigint, sizeBytes: number): number {
     const start = Number(BigInt.asUintN(this.format.inputBits, iova));
     if (start % this.granuleBytes !== 0 || sizeBytes % this.granuleBytes !== 0 || sizeBytes <= 0) {
-      throw new DriverError(`range 0x${iova.toString(16)}+0x${sizeBytes.toString(16)} is no multiple of the granule`);
+      throw new DriverError(
+        `range 0x${iova.toString(16)}+0x${sizeBytes.toString(16)} is no multiple of the granule`,
+      );
     }
     if (start + sizeBytes > 2 ** this.format.inputBits) {
-      throw new DriverError(`range 0x${iova.toString(16)}+0x${sizeBytes.toString(16)} exceeds the input range`);
+      throw new DriverError(
+        `range 0x${iova.toString(16)}+0x${sizeBytes.toString(16)} exceeds the input range`,
+      );
     }
     return start;
   }
@@ -280,7 +285,12 @@ export class PageTables {
   }
 
   /** Calls `visit` for each entry of a table that a range touches, with the part of the range inside it. */
-  #eachEntry(level: number, start: number, end: number, visit: (from: number, to: number, whole: boolean) => void) {
+  #eachEntry(
+    level: number,
+    start: number,
+    end: number,
+    visit: (from: number, to: number, whole: boolean) => void,
+  ) {
     const size = 2 ** this.#shift(level);
     for (let from = start; from < end; ) {
       const next = (Math.floor(from / size) + 1) * size;
@@ -294,7 +304,8 @@ export class PageTables {
     this.#eachEntry(level, start, end, (from, to) => {
       const descriptor = this.#memory.load64(this.#entryAddress(table, level, from));
       if (descriptor === 0n) return;
-      if (!this.#isTable(descriptor, level)) throw new DriverError(`0x${from.toString(16)} is already mapped`);
+      if (!this.#isTable(descriptor, level))
+        throw new DriverError(`0x${from.toString(16)} is already mapped`);
       this.#checkUnmapped(this.#tableAddress(descriptor), level + 1, from, to);
     });
   }

@@ -2,8 +2,8 @@
  * A Stream table in memory (IHI 0070 3.3.1, 5.1, 5.2): linear, or two levels of which the second appears as needed,
  * and the procedures by which an entry changes while the SMMU may be reading it (3.21.3.1).
  */
-import { encode, set } from '../arch/layout.js';
-import { L1STD, STE } from '../arch/structures.js';
+import { encode } from '../arch/layout.js';
+import { L1STD } from '../arch/structures.js';
 import type { PageAllocator } from './page-allocator.js';
 import { type CpuMemory, DriverError } from './port.js';
 import type { RegisterInterface } from './register-interface.js';
@@ -19,7 +19,10 @@ const DOUBLE_WORDS = 8;
 export type InvalidateSTE = (StreamID: number, leaf: boolean) => void;
 
 function doubleWords(words: Uint32Array): bigint[] {
-  return Array.from({ length: DOUBLE_WORDS }, (_, i) => (BigInt(words[2 * i + 1]!) << 32n) | BigInt(words[2 * i]!));
+  return Array.from(
+    { length: DOUBLE_WORDS },
+    (_, i) => (BigInt(words[2 * i + 1]!) << 32n) | BigInt(words[2 * i]!),
+  );
 }
 
 export class StreamTable {
@@ -88,9 +91,7 @@ export class StreamTable {
 
   /** Makes an STE invalid: the stream's transactions abort with C_BAD_STE. */
   clear(StreamID: number): void {
-    const words = new Uint32Array(STE_BYTES / 4);
-    set(words, STE.fields.V, 0);
-    this.write(StreamID, words);
+    this.write(StreamID, new Uint32Array(STE_BYTES / 4));
   }
 
   #newTable(sizeBytes: number): number {

@@ -2,8 +2,21 @@
  * Which TLBI commands carry out an invalidation (IHI 0070 4.4): by address, with level hints and by range where
  * IDR3.RIL is there, or everything of an ASID or VMID where that is fewer commands.
  */
-import { type Command, type TlbiAddress, tlbiNHASID, tlbiNHVA, tlbiS12VMAll, tlbiS2IPA } from './commands.js';
-import { GRANULE_BITS, type Granule, type Invalidation, type LeafRange, type TableFormat } from './page-tables.js';
+import {
+  type CommandWords,
+  type TlbiAddress,
+  tlbiNHASID,
+  tlbiNHVA,
+  tlbiS2IPA,
+  tlbiS12VMAll,
+} from './commands.js';
+import {
+  GRANULE_BITS,
+  type Granule,
+  type Invalidation,
+  type LeafRange,
+  type TableFormat,
+} from './page-tables.js';
 
 export interface TlbTags {
   readonly VMID: number;
@@ -46,7 +59,8 @@ function byRange(range: LeafRange, granule: Granule, leaf: boolean): TlbiAddress
     for (let units = rest; units % 2 === 0; units /= 2) SCALE++;
     const multiplier = (rest / 2 ** SCALE) % MAX_MULTIPLIER;
     const taken = multiplier * 2 ** SCALE;
-    commands.push({ address: BigInt(address), leaf, TG: TG[granule], TTL: range.level, NUM: multiplier - 1, SCALE });
+    const fields = { TG: TG[granule], TTL: range.level, NUM: multiplier - 1, SCALE };
+    commands.push({ address: BigInt(address), leaf, range: fields });
     address += taken * granuleBytes;
     rest -= taken;
   }
@@ -61,7 +75,7 @@ export function invalidationCommands(
   format: TableFormat,
   tags: TlbTags,
   rangeInvalidation: boolean,
-): Command[] {
+): CommandWords[] {
   // Pointers to tables that went may be cached as well: then not only the last level is invalidated.
   const leaf = invalidation.tables.length === 0;
   const addresses = invalidation.ranges.flatMap((range) =>

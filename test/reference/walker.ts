@@ -196,7 +196,8 @@ function descend(
     const isTable = bit(value, 1) && level < 3;
     if (!isTable) {
       // At level 3 bit 1 must be set; above it, a block must be allowed.
-      if (level === 3 ? !bit(value, 1) : !blockAllowed(geometry, level)) return { fault: 'translation', level };
+      if (level === 3 ? !bit(value, 1) : !blockAllowed(geometry, level))
+        return { fault: 'translation', level };
       const base = addressIn(geometry, value, shift);
       if (base >> BigInt(outputBits) !== 0n) return { fault: 'address-size', level };
       const output = base | field(input, shift - 1, 0);
@@ -239,7 +240,13 @@ function rangeOf(params: Stage1Params): 0 | 1 | undefined {
 
 /** Translates a VA by stage 1. */
 export function walkStage1(params: Stage1Params, readDescriptor: ReadDescriptor): Stage1Leaf | Fault {
-  const fault = (type: FaultType, level: number): Fault => ({ kind: 'fault', stage: 1, type, level, input: params.va });
+  const fault = (type: FaultType, level: number): Fault => ({
+    kind: 'fault',
+    stage: 1,
+    type,
+    level,
+    input: params.va,
+  });
   const range = rangeOf(params);
   if (range === undefined || (range === 0 ? params.EPD0 : params.EPD1)) return fault('translation', 0);
   const granule = (range === 0 ? params.TG0 : params.TG1) ?? 4;
@@ -291,7 +298,13 @@ export function walkStage1(params: Stage1Params, readDescriptor: ReadDescriptor)
 
 /** Translates an IPA by stage 2. */
 export function walkStage2(params: Stage2Params, readDescriptor: ReadDescriptor): Stage2Leaf | Fault {
-  const fault = (type: FaultType, level: number): Fault => ({ kind: 'fault', stage: 2, type, level, input: params.ipa });
+  const fault = (type: FaultType, level: number): Fault => ({
+    kind: 'fault',
+    stage: 2,
+    type,
+    level,
+    input: params.ipa,
+  });
   const inputBits = 64 - params.S2T0SZ;
   const startLevel = stage2StartLevel(params.S2TG, params.S2SL0, params.S2SL0_2 === true);
   if (params.ipa >> BigInt(inputBits) !== 0n) return fault('translation', 0);

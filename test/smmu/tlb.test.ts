@@ -25,7 +25,10 @@ const entry = fc.record({
   vmid: fc.integer({ min: 0, max: 2 }),
   asid: fc.constantFrom(0, 1, 0xffff),
   global: fc.boolean(),
-  page: fc.oneof(fc.integer({ min: 0, max: 2048 }), fc.constantFrom(2 ** 40, 2 ** 40 + 511, 2 ** 33 + 7, 2 ** 39)),
+  page: fc.oneof(
+    fc.integer({ min: 0, max: 2048 }),
+    fc.constantFrom(2 ** 40, 2 ** 40 + 511, 2 ** 33 + 7, 2 ** 39),
+  ),
   sizeBits: fc.constantFrom(12, 14, 21, 30),
   wider: fc.constantFrom(0, 9),
   granuleBits: fc.constantFrom(12, 14, 16),
@@ -86,7 +89,14 @@ function modelOf(e: {
   };
 }
 
-function find(models: readonly Model[], stage: number, world: number, vmid: number, asid: number, page: number) {
+function find(
+  models: readonly Model[],
+  stage: number,
+  world: number,
+  vmid: number,
+  asid: number,
+  page: number,
+) {
   return models.filter(
     (m) =>
       m.stage === stage &&
@@ -116,60 +126,65 @@ describe('second-level TLB against a list (IHI 0070 3.17, 4.4; D15-D19)', () => 
       { weight: 1, arbitrary: invalidation.map((invalidate) => ({ invalidate })) },
     );
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 60 }), fc.constantFrom(Number.POSITIVE_INFINITY, 4096), (steps, limit) => {
-        const tlb = new Tlb(limit);
-        let models: Model[] = [];
-        const probe = (m: Model) => {
-          for (const page of [m.first, m.first + m.pages - 1, m.first + m.pages]) {
-            for (const asid of [0, 1, 0xffff]) {
-              const expected = find(models, m.stage, m.world, m.vmid, asid, page);
-              const hit = tlb.lookup(m.stage, m.world as 0, m.vmid, asid, page | 0, (page / TWO_32) | 0);
-              expect(hit >= 0).toBe(expected.length > 0);
-              if (hit >= 0) {
-                const out = tlb.outPage(hit, page | 0);
-                expect(expected.map((e) => e.out + (page - e.first))).toContain(out);
+      fc.property(
+        fc.array(step, { maxLength: 60 }),
+        fc.constantFrom(Number.POSITIVE_INFINITY, 4096),
+        (steps, limit) => {
+          const tlb = new Tlb(limit);
+          let models: Model[] = [];
+          const probe = (m: Model) => {
+            for (const page of [m.first, m.first + m.pages - 1, m.first + m.pages]) {
+              for (const asid of [0, 1, 0xffff]) {
+                const expected = find(models, m.stage, m.world, m.vmid, asid, page);
+                const hit = tlb.lookup(m.stage, m.world as 0, m.vmid, asid, page | 0, (page / TWO_32) | 0);
+                expect(hit >= 0).toBe(expected.length > 0);
+                if (hit >= 0) {
+                  const out = tlb.outPage(hit, page | 0);
+                  expect(expected.map((e) => e.out + (page - e.first))).toContain(out);
+                }
               }
             }
-          }
-        };
-        for (const step of steps) {
-          if ('fill' in step) {
-            const e = step.fill;
-            const asids = e.global ? [0, 1, 0xffff] : [e.asid];
-            // A fill follows a miss: an entry that would match already is not made a second time.
-            if (asids.some((asid) => find(models, e.stage, e.world, e.vmid, asid, e.page).length > 0)) continue;
-            tlb.fill(fillOf(e));
-            models.push(modelOf(e));
-          } else {
-            const i = step.invalidate;
-            const scope = new TlbScope().reset(i.worlds, i.stages);
-            scope.vmid = i.vmid;
-            scope.asid = i.asid;
-            scope.global = i.global;
-            if (i.page >= 0) {
-              scope.firstPage = i.page;
-              scope.lastPage = i.page + i.count - 1;
+          };
+          for (const step of steps) {
+            if ('fill' in step) {
+              const e = step.fill;
+              const asids = e.global ? [0, 1, 0xffff] : [e.asid];
+              // A fill follows a miss: an entry that would match already is not made a second time.
+              if (asids.some((asid) => find(models, e.stage, e.world, e.vmid, asid, e.page).length > 0))
+                continue;
+              tlb.fill(fillOf(e));
+              models.push(modelOf(e));
+            } else {
+              const i = step.invalidate;
+              const scope = new TlbScope().reset(i.worlds, i.stages);
+              scope.vmid = i.vmid;
+              scope.asid = i.asid;
+              scope.global = i.global;
+              if (i.page >= 0) {
+                scope.firstPage = i.page;
+                scope.lastPage = i.page + i.count - 1;
+              }
+              scope.granuleBits = i.granuleBits;
+              scope.level = i.level;
+              tlb.invalidate(scope);
+              models = models.filter(
+                (m) =>
+                  !(
+                    (i.worlds >> m.world) & 1 &&
+                    (i.stages >> m.stage) & 1 &&
+                    (i.vmid < 0 || i.vmid === m.vmid) &&
+                    (i.asid < 0 || (m.global ? i.global : m.asid === i.asid)) &&
+                    (i.page < 0 || (m.leafFirst < i.page + i.count && m.leafFirst + m.leafPages > i.page)) &&
+                    (i.granuleBits === 0 || i.granuleBits === m.granuleBits) &&
+                    (i.level === -2 || i.level === m.level)
+                  ),
+              );
             }
-            scope.granuleBits = i.granuleBits;
-            scope.level = i.level;
-            tlb.invalidate(scope);
-            models = models.filter(
-              (m) =>
-                !(
-                  (i.worlds >> m.world) & 1 &&
-                  (i.stages >> m.stage) & 1 &&
-                  (i.vmid < 0 || i.vmid === m.vmid) &&
-                  (i.asid < 0 || (m.global ? i.global : m.asid === i.asid)) &&
-                  (i.page < 0 || (m.leafFirst < i.page + i.count && m.leafFirst + m.leafPages > i.page)) &&
-                  (i.granuleBits === 0 || i.granuleBits === m.granuleBits) &&
-                  (i.level === -2 || i.level === m.level)
-                ),
-            );
+            for (const m of models.slice(-6)) probe(m);
+            expect(tlb.size).toBe(models.length);
           }
-          for (const m of models.slice(-6)) probe(m);
-          expect(tlb.size).toBe(models.length);
-        }
-      }),
+        },
+      ),
     );
   });
 

@@ -1,8 +1,19 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { PageAllocator } from '../../src/software/page-allocator.js';
-import { type Granule, type Invalidation, PageTables, type TableFormat } from '../../src/software/page-tables.js';
-import { type GranuleKiB, stage1Permits, stage2Permits, walkStage1, walkStage2 } from '../reference/walker.js';
+import {
+  type Granule,
+  type Invalidation,
+  PageTables,
+  type TableFormat,
+} from '../../src/software/page-tables.js';
+import {
+  type GranuleKiB,
+  stage1Permits,
+  stage2Permits,
+  walkStage1,
+  walkStage2,
+} from '../reference/walker.js';
 import { FakeMemory } from './fake-memory.js';
 
 const RAM = 0x4000_0000;
@@ -106,7 +117,9 @@ describe('DDI 0487 D8.17.1 splitting', () => {
   test('protecting a whole block needs no split', () => {
     const { flushed, tables } = make();
     tables.map(0n, 0x8000_0000, 0x4000_0000, RW);
-    expect(tables.protect(0n, 0x4000_0000, RO).ranges).toEqual([{ start: 0, sizeBytes: 0x4000_0000, level: 1 }]);
+    expect(tables.protect(0n, 0x4000_0000, RO).ranges).toEqual([
+      { start: 0, sizeBytes: 0x4000_0000, level: 1 },
+    ]);
     expect(flushed).toEqual([]);
   });
 });
@@ -172,7 +185,9 @@ describe('map, unmap and protect agree with a naive map, as an independent walke
         const model = new Map<number, Page>();
         const finish = (invalidation: Invalidation, changed: readonly number[]) => {
           for (const iova of changed) {
-            const told = invalidation.ranges.some(({ start, sizeBytes }) => iova >= start && iova < start + sizeBytes);
+            const told = invalidation.ranges.some(
+              ({ start, sizeBytes }) => iova >= start && iova < start + sizeBytes,
+            );
             expect(told).toBe(true);
           }
           tables.release(invalidation);

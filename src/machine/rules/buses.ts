@@ -87,7 +87,7 @@ function formatBuses({ first, last }: BusRange): string {
 function checkOwnRanges(buses: readonly Bus[], reporter: Reporter): void {
   for (const bus of buses) {
     const range = rangeOf(bus);
-    const above = bus.parent === undefined ? undefined : rangeOf(bus.parent);
+    const above = bus.root === undefined || bus.parent === undefined ? undefined : rangeOf(bus.parent);
     if (range === undefined || isRoot(bus)) continue;
     const { label, secondary } = bus.item;
     if (range.last < range.first) {

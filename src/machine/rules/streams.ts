@@ -28,7 +28,7 @@ export function checkStreams(model: Model, reporter: Reporter): void {
     device.route = route(device, model, reporter);
     checkDeviceFits(device, reporter);
   }
-  checkClashes(model.devices, reporter);
+  checkClashes(model, reporter);
 }
 
 function checkOverlaps(maps: readonly IdMap[], reporter: Reporter): void {
@@ -124,14 +124,14 @@ function checkDeviceFits(device: Device, reporter: Reporter): void {
   );
 }
 
-function checkClashes(devices: readonly Device[], reporter: Reporter): void {
+function checkClashes({ devices, smmus }: Model, reporter: Reporter): void {
   const owners = new Map<string, Device>();
   for (const device of [...devices].sort((a, b) => byOffset(a.item.addr, b.item.addr))) {
     const { route: way, item } = device;
     const security = usable(item['sec-sid']);
     if (way.kind !== 'smmu' || way.StreamID === undefined || security === undefined) continue;
     if (isReported(item.addr) || way.map?.fits === false) continue;
-    const key = `${way.smmu.item.id.value}/${security}/${way.StreamID}`;
+    const key = `${smmus.indexOf(way.smmu)}/${security}/${way.StreamID}`;
     const owner = owners.get(key);
     if (owner === undefined) owners.set(key, device);
     else {

@@ -1,0 +1,225 @@
+/**
+ * The software of a machine, in its thread: programs every SMMU as the machine file says, then is the consumer of the
+ * event queues until the workload is over. One driver per SMMU and Security state that has a stream to program;
+ * an interface without one stays as reset left it.
+ */
+import { SECURE, SECURITY_STATES, type SecurityState } from '../arch/security.js';
+import type { Machine, MemoryRegion } from '../machine/types.js';
+import { type BootStream, boot, type ResolvedMapping } from '../software/boot.js';
+import { SmmuDriver } from '../software/driver.js';
+import { PAGE_BYTES, PageAllocator } from '../software/page-allocator.js';
+import { SpaceMemory } from '../software/port.js';
+import { DONE, RUNNING } from './control.js';
+import { MachineView, memoryThreads, type SharedMachine } from './shared-machine.js';
+import { Signal } from './signal.js';
+import { SharedSmmuPort } from './smmu-port.js';
+
+/** Polls of a register: with the port's sleeps, well beyond the time after which a hung SMMU is reported. */
+const POLL_LIMIT = 50_000;
+/** Records of an event queue, so that a burst of faults is not lost. */
+const LOG2_EVENTS = 12;
+/** How long the consumer sleeps without an interrupt: its heartbeat. */
+const NAP_MS = 100;
+
+/** Where a mapping of the machine file went. */
+export interface PlacedMapping extends ResolvedMapping {
+  readonly smmu: number;
+  readonly security: SecurityState;
+}
+
+/** Equal event records of one event queue, counted. */
+export interface EventCount {
+  readonly smmu: number;
+  readonly security: SecurityState;
+  readonly words: readonly number[];
+  readonly count: number;
+}
+
+export interface DrainedEvents {
+  readonly events: readonly EventCount[];
+  /** Queues that overflowed: events are missing from them. */
+  readonly overflowed: readonly { readonly smmu: number; readonly security: SecurityState }[];
+}
+
+interface DriverEntry {
+  readonly smmu: number;
+  readonly security: SecurityState;
+  readonly driver: SmmuDriver;
+  readonly counts: Map<string, { words: number[]; count: number }>;
+  overflowed: boolean;
+}
+
+class SoftwareThread {
+  readonly #view: MachineView;
+  readonly #allocators: ReadonlyMap<string, PageAllocator>;
+  readonly #entries: DriverEntry[] = [];
+
+  constructor(shared: SharedMachine) {
+    this.#view = MachineView.attach(shared, memoryThreads.software());
+    this.#allocators = regionAllocators(this.#view.machine);
+  }
+
+  boot(): PlacedMapping[] {
+    const placed: PlacedMapping[] = [];
+    for (const smmu of this.#view.machine.smmus.keys()) {
+      for (const security of SECURITY_STATES) {
+        const streams = streamsOf(this.#view.machine, smmu, security);
+        if (streams.length === 0) continue;
+        const driver = this.#driver(smmu, security);
+        const buffers = (space: SecurityState) => this.#allocator(smmu, space);
+        const { mappings } = boot(driver, streams, buffers);
+        placed.push(...mappings.map((mapping) => ({ ...mapping, smmu, security })));
+        this.#entries.push({ smmu, security, driver, counts: new Map(), overflowed: false });
+      }
+    }
+    return placed;
+  }
+
+  /** Consumes events until the coordinator asks to stop, which it does when all devices are done. */
+  drain(): DrainedEvents {
+    const { control } = this.#view;
+    const interrupt = new Signal(control.words, control.offsets.interrupt);
+    while (!control.stopRequested) {
+      this.beat();
+      const seen = interrupt.count;
+      for (const entry of this.#entries) take(entry);
+      if (!control.stopRequested) interrupt.sleep(seen, NAP_MS);
+    }
+    for (const entry of this.#entries) {
+      // A completed CMD_SYNC means that the events of all earlier transactions are in the queue (IHI 0070 4.7.3).
+      entry.driver.commands.sync();
+      take(entry);
+    }
+    return {
+      events: this.#entries.flatMap(({ smmu, security, counts }) =>
+        [...counts.values()].map((record) => ({ smmu, security, ...record })),
+      ),
+      overflowed: this.#entries
+        .filter((entry) => entry.overflowed)
+        .map(({ smmu, security }) => ({ smmu, security })),
+    };
+  }
+
+  /** The thread's sign of life. */
+  beat(): void {
+    Atomics.add(this.#view.control.words, this.#view.control.offsets.software.heartbeat, 1);
+  }
+
+  state(state: number): void {
+    Atomics.store(this.#view.control.words, this.#view.control.offsets.software.state, state);
+  }
+
+  #driver(smmu: number, security: SecurityState): SmmuDriver {
+    return new SmmuDriver({
+      smmu: this.#view.machine.smmus[smmu]!.id,
+      security,
+      port: new SharedSmmuPort(this.#view, smmu, security, () => this.beat()),
+      memory: new SpaceMemory(this.#view.spacesOf(smmu)[security]),
+      allocator: this.#allocator(smmu, security),
+      log2Events: LOG2_EVENTS,
+      pollLimit: POLL_LIMIT,
+    });
+  }
+
+  /** The largest region of a Security state in that state's address space of an SMMU. */
+  #allocator(smmu: number, security: SecurityState): PageAllocator {
+    return this.#allocators.get(homeRegion(this.#view.machine, smmu, security).id)!;
+  }
+}
+
+let thread: SoftwareThread | undefined;
+
+/** First task of the software thread. */
+export function bootSoftware(shared: SharedMachine): PlacedMapping[] {
+  thread = new SoftwareThread(shared);
+  return whileRunning(thread, () => thread!.boot());
+}
+
+/** Second task of the software thread. */
+export function drainSoftware(): DrainedEvents {
+  if (thread === undefined) throw new Error('assertion: the software has not booted');
+  return whileRunning(thread, () => thread!.drain());
+}
+
+function whileRunning<Result>(software: SoftwareThread, work: () => Result): Result {
+  software.beat();
+  software.state(RUNNING);
+  try {
+    return work();
+  } finally {
+    software.state(DONE);
+  }
+}
+
+function take(entry: DriverEntry): void {
+  const { records, overflow } = entry.driver.events.drain();
+  entry.overflowed ||= overflow;
+  for (const record of records) {
+    const key = record.words.join();
+    const known = entry.counts.get(key);
+    if (known === undefined) entry.counts.set(key, { words: [...record.words], count: 1 });
+    else known.count++;
+  }
+}
+
+function streamsOf(machine: Machine, smmu: number, security: SecurityState): BootStream[] {
+  return machine.software.flatMap((program) => {
+    const device = machine.devices.find((candidate) => candidate.id === program.device)!;
+    if (device.smmu !== smmu || device.SEC_SID !== security) return [];
+    return [{ ...program, StreamID: device.StreamID }];
+  });
+}
+
+function homeRegion(machine: Machine, smmu: number, security: SecurityState): MemoryRegion {
+  const { memory, secureMemory } = machine.smmus[smmu]!;
+  const space = machine.addressSpaces.find(({ id }) => id === (security === SECURE ? secureMemory : memory));
+  if (space === undefined) throw new Error(`assertion: ${machine.smmus[smmu]!.id} has no such address space`);
+  const regions = space.regions.map((id) => machine.regions.find((region) => region.id === id)!);
+  const own = regions.filter((region) => region.security === security);
+  const largest = (own.length > 0 ? own : regions).toSorted((a, b) => b.sizeBytes - a.sizeBytes)[0];
+  if (largest === undefined) throw new Error(`assertion: address space ${space.id} is empty`);
+  return largest;
+}
+
+/**
+ * Allocators over all regions, less what the machine file itself places: mappings with an address of their own, and
+ * the memory that devices reach untranslated.
+ */
+function regionAllocators(machine: Machine): ReadonlyMap<string, PageAllocator> {
+  const taken = [...placedByFile(machine)].map(([base, sizeBytes]) => ({
+    from: Math.floor(base / PAGE_BYTES) * PAGE_BYTES,
+    to: Math.ceil((base + sizeBytes) / PAGE_BYTES) * PAGE_BYTES,
+  }));
+  taken.sort((a, b) => a.from - b.from);
+  return new Map(
+    machine.regions.map((region) => {
+      const allocator = new PageAllocator(region.base, 0);
+      const end = region.base + region.sizeBytes;
+      let next = region.base;
+      for (const { from, to } of taken) {
+        if (from > next) release(allocator, next, Math.min(from, end));
+        next = Math.max(next, to);
+      }
+      release(allocator, next, end);
+      return [region.id, allocator];
+    }),
+  );
+}
+
+function release(allocator: PageAllocator, from: number, to: number): void {
+  if (from < to) allocator.free(from, to - from);
+}
+
+function* placedByFile(machine: Machine): Iterable<readonly [base: number, sizeBytes: number]> {
+  for (const { mappings } of machine.software) {
+    for (const { pa, sizeBytes } of mappings) if (pa !== undefined) yield [pa, sizeBytes];
+  }
+  for (const step of machine.workload) {
+    const device = machine.devices.find((candidate) => candidate.id === step.device)!;
+    const program = machine.software.find((candidate) => candidate.device === step.device);
+    if (device.smmu >= 0 && program !== undefined && program.config !== 'bypass') continue;
+    yield [Number(step.iova), step.sizeBytes];
+    if (step.to !== undefined) yield [Number(step.to), step.sizeBytes];
+  }
+}
+

@@ -1,0 +1,131 @@
+/**
+ * What boot software does with one SMMU: each stream as its program says, contexts shared where they are named so,
+ * memory chosen where a mapping names none. Returns where every mapping went, for whoever verifies the bytes.
+ */
+import type { SecurityState } from '../arch/security.js';
+import type { Context } from './context.js';
+import type { SmmuDriver } from './driver.js';
+import type { PageAllocator } from './page-allocator.js';
+import { GRANULE_BITS, type Granule, type Permissions } from './page-tables.js';
+import { DriverError } from './port.js';
+
+export interface BootMapping {
+  readonly iova: bigint;
+  readonly sizeBytes: number;
+  readonly pa?: number;
+  readonly access: 'rw' | 'r' | 'w';
+  /** PA space of the output; default: the stream's own Security state. */
+  readonly security?: SecurityState;
+}
+
+export interface BootStream {
+  readonly device: string;
+  readonly StreamID: number;
+  readonly config: 'translate' | 'bypass' | 'abort';
+  readonly granule: Granule;
+  /** Streams that name the same one share a context. */
+  readonly context: string;
+  readonly mappings: readonly BootMapping[];
+}
+
+export interface ResolvedMapping {
+  readonly context: string;
+  readonly iova: bigint;
+  readonly sizeBytes: number;
+  readonly pa: number;
+  /** PA space in which `pa` is. */
+  readonly space: SecurityState;
+  readonly access: 'rw' | 'r' | 'w';
+}
+
+export interface Booted {
+  /** Contexts by name. */
+  readonly contexts: ReadonlyMap<string, Context>;
+  /** In the order of the programs; a mapping that several streams of a context list is there once. */
+  readonly mappings: readonly ResolvedMapping[];
+}
+
+/** Memory for the mappings without an address, by PA space. */
+export type BufferAllocators = (space: SecurityState) => PageAllocator;
+
+const PERMISSIONS: Readonly<Record<BootMapping['access'], Permissions>> = {
+  rw: { read: true, write: true },
+  r: { read: true, write: false },
+  w: { read: false, write: true },
+};
+
+/** Smallest block of each granule (DDI 0487 D8.3): larger buffers are aligned to it, so that blocks can be used. */
+function blockBytes(granule: Granule): number {
+  return 2 ** (2 * GRANULE_BITS[granule] - 3);
+}
+
+/**
+ * Enables the SMMU and programs its streams. `driver` and every stream are of one Security state.
+ * @throws DriverError when the programs contradict each other or the SMMU; the message names the device.
+ */
+export function boot(driver: SmmuDriver, streams: readonly BootStream[], buffers: BufferAllocators): Booted {
+  const contexts = new Map<string, Context>();
+  const mappings: ResolvedMapping[] = [];
+  driver.enable();
+  for (const stream of streams) {
+    try {
+      program(driver, stream, contexts, mappings, buffers);
+    } catch (error) {
+      if (!(error instanceof DriverError) || error.constructor !== DriverError) throw error;
+      throw new DriverError(`device ${stream.device}: ${error.message}`);
+    }
+  }
+  return { contexts, mappings };
+}
+
+function program(
+  driver: SmmuDriver,
+  stream: BootStream,
+  contexts: Map<string, Context>,
+  mappings: ResolvedMapping[],
+  buffers: BufferAllocators,
+): void {
+  if (stream.config !== 'translate') {
+    driver[stream.config](stream.StreamID);
+    return;
+  }
+  const context = contexts.get(stream.context) ?? driver.createContext({ granule: stream.granule });
+  if (context.tables.format.granule !== stream.granule) {
+    throw new DriverError(`context ${stream.context} has ${context.tables.format.granule} granules already`);
+  }
+  contexts.set(stream.context, context);
+  for (const mapping of stream.mappings) {
+    if (mappings.some((done) => done.context === stream.context && isSame(mapping, done, driver.security)))
+      continue;
+    mappings.push(map(driver, stream, context, mapping, buffers));
+  }
+  // Mappings come first: the stream sees all of them from its first access on.
+  driver.attach(stream.StreamID, context);
+}
+
+function isSame(mapping: BootMapping, done: ResolvedMapping, own: SecurityState): boolean {
+  return (
+    mapping.iova === done.iova &&
+    mapping.sizeBytes === done.sizeBytes &&
+    mapping.access === done.access &&
+    (mapping.pa === undefined || mapping.pa === done.pa) &&
+    (mapping.security ?? own) === done.space
+  );
+}
+
+function map(
+  driver: SmmuDriver,
+  stream: BootStream,
+  context: Context,
+  mapping: BootMapping,
+  buffers: BufferAllocators,
+): ResolvedMapping {
+  const { iova, sizeBytes, access } = mapping;
+  const space = mapping.security ?? driver.security;
+  const block = blockBytes(stream.granule);
+  const align = sizeBytes >= block ? block : context.tables.granuleBytes;
+  const pa = mapping.pa ?? buffers(space).allocate(sizeBytes, align);
+  // Only a Secure table has an NS bit; a Non-secure one reaches its own space whatever it says.
+  driver.map(context, iova, pa, sizeBytes, { ...PERMISSIONS[access], ns: space !== driver.security });
+  return { context: stream.context, iova, sizeBytes, pa, space, access };
+}

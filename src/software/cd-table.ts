@@ -1,0 +1,105 @@
+/**
+ * The CDs of a stream with substreams (IHI 0070 3.3.2, 5.3): a linear table, or two levels with 4KB leaves of 64 CDs.
+ * A CD changes as an STE does: V comes last (3.21.3.1).
+ */
+import { encode } from '../arch/layout.js';
+import { L1CD } from '../arch/structures.js';
+import { CD_BYTES, S1FMT_4KB_LEAF, S1FMT_LINEAR } from './context.js';
+import type { PageAllocator } from './page-allocator.js';
+import { type CpuMemory, DriverError } from './port.js';
+
+const LEAF_CDS = 64;
+const L1CD_BYTES = 8;
+const LEAF_BYTES = LEAF_CDS * CD_BYTES;
+const DOUBLE_WORDS = CD_BYTES / 8;
+/** CD.V is bit 31. */
+const V = 1n << 31n;
+
+/** Makes the SMMU forget a CD, and with `leaf` false the level 1 descriptor before it, and waits for it. */
+export type InvalidateCD = (SubstreamID: number, leaf: boolean) => void;
+
+/** Writes a CD that the SMMU cannot reach yet. */
+export function writeCD(memory: CpuMemory, pa: number, words: Uint32Array): void {
+  for (let i = 0; i < DOUBLE_WORDS; i++) {
+    memory.store64(pa + 8 * i, (BigInt(words[2 * i + 1]!) << 32n) | BigInt(words[2 * i]!));
+  }
+}
+
+export class CDTable {
+  readonly S1CDMax: number;
+  readonly S1Fmt: number;
+  readonly base: number;
+  readonly #memory: CpuMemory;
+  readonly #allocator: PageAllocator;
+  readonly #invalidate: InvalidateCD;
+  readonly #sizeBytes: number;
+  readonly #leaves = new Map<number, number>();
+
+  /** @param S1CDMax log2 of the number of substreams. */
+  constructor(
+    S1CDMax: number,
+    twoLevel: boolean,
+    memory: CpuMemory,
+    allocator: PageAllocator,
+    invalidate: InvalidateCD,
+  ) {
+    const count = 2 ** S1CDMax;
+    const split = twoLevel && count > LEAF_CDS;
+    this.S1CDMax = S1CDMax;
+    this.S1Fmt = split ? S1FMT_4KB_LEAF : S1FMT_LINEAR;
+    this.#memory = memory;
+    this.#allocator = allocator;
+    this.#invalidate = invalidate;
+    this.#sizeBytes = split ? (count / LEAF_CDS) * L1CD_BYTES : count * CD_BYTES;
+    this.base = this.#newTable(this.#sizeBytes);
+  }
+
+  /** Replaces the CD of a substream; undefined makes it invalid. */
+  write(SubstreamID: number, words: Uint32Array | undefined): void {
+    const pa = this.#entry(SubstreamID);
+    if ((this.#memory.load64(pa) & V) !== 0n) {
+      this.#memory.store64(pa, this.#memory.load64(pa) & ~V);
+      this.#invalidate(SubstreamID, true);
+    }
+    if (words === undefined) return;
+    const first = (BigInt(words[1]!) << 32n) | BigInt(words[0]!);
+    const invalid = words.slice();
+    invalid[0] = Number(BigInt.asUintN(32, first & ~V));
+    writeCD(this.#memory, pa, invalid);
+    this.#invalidate(SubstreamID, true);
+    this.#memory.store64(pa, first);
+    this.#invalidate(SubstreamID, true);
+  }
+
+  /** Gives all memory back. Only when no STE names the table. */
+  destroy(): void {
+    for (const leaf of this.#leaves.values()) this.#allocator.free(leaf, LEAF_BYTES);
+    this.#allocator.free(this.base, this.#sizeBytes);
+    this.#leaves.clear();
+  }
+
+  #newTable(sizeBytes: number): number {
+    const base = this.#allocator.allocate(sizeBytes, Math.max(4096, sizeBytes));
+    this.#memory.fill(base, 0, sizeBytes);
+    return base;
+  }
+
+  #entry(SubstreamID: number): number {
+    if (SubstreamID < 0 || SubstreamID >= 2 ** this.S1CDMax) {
+      throw new DriverError(`SubstreamID ${SubstreamID} does not fit in ${this.S1CDMax} bits`);
+    }
+    if (this.S1Fmt === S1FMT_LINEAR) return this.base + SubstreamID * CD_BYTES;
+    const index = Math.floor(SubstreamID / LEAF_CDS);
+    const leaf = this.#leaves.get(index) ?? this.#link(index, SubstreamID);
+    return leaf + (SubstreamID % LEAF_CDS) * CD_BYTES;
+  }
+
+  #link(index: number, SubstreamID: number): number {
+    const leaf = this.#newTable(LEAF_BYTES);
+    const words = encode(L1CD, { V: 1, L2Ptr: leaf / 4096 });
+    this.#memory.store64(this.base + index * L1CD_BYTES, (BigInt(words[1]!) << 32n) | BigInt(words[0]!));
+    this.#leaves.set(index, leaf);
+    this.#invalidate(SubstreamID, false);
+    return leaf;
+  }
+}

@@ -1,0 +1,102 @@
+import { describe, expect, test } from 'vitest';
+import { check, codes, HEAD, load, machineOf, places, smmu } from './helpers.js';
+
+const device = (secSid: string) =>
+  `devices:\n  - { id: dev0, type: dma-engine, bus: pcie.0, addr: "03.0", sec-sid: ${secSid} }\n`;
+
+describe('A1, A8-A11, A18, A22: secure-impl x secure-memory x device', () => {
+  // [secure-impl, secure-memory wired, device] -> effective support, diagnostics
+  const combinations: [string | undefined, boolean, string, boolean, string[]][] = [
+    [undefined, false, 'non-secure', false, []],
+    [undefined, false, 'secure', false, ['secure-device-unsupported']],
+    [undefined, true, 'non-secure', true, []],
+    [undefined, true, 'secure', true, []],
+    ['on', false, 'non-secure', false, ['secure-memory-missing']],
+    ['on', false, 'secure', false, ['secure-memory-missing']],
+    ['on', true, 'non-secure', true, []],
+    ['on', true, 'secure', true, []],
+    ['off', false, 'non-secure', false, []],
+    ['off', false, 'secure', false, ['secure-device-unsupported']],
+    ['off', true, 'non-secure', false, []],
+    ['off', true, 'secure', false, ['secure-device-unsupported']],
+  ];
+
+  test.each(combinations)('secure-impl %s, wired %s, device %s', (impl, wired, dev, secure, expected) => {
+    const properties = [impl && `secure-impl: ${impl}`, wired && 'secure-memory: secure']
+      .filter(Boolean)
+      .join(', ');
+    const { machine, diagnostics } = load(HEAD + smmu(properties) + device(dev));
+    expect(codes(diagnostics)).toEqual(expected);
+    expect(machine === undefined).toBe(expected.length > 0);
+    if (machine === undefined) return;
+    const { S_IDR0, S_IDR1 } = machine.smmus[0]!.config.idr;
+    expect(S_IDR1).toBe(secure ? 0x8000_0010 : 0);
+    expect(S_IDR0).toBe(secure ? 0x0100_0000 : 0);
+    expect(machine.devices[0]!.SEC_SID).toBe(dev === 'secure' ? 1 : 0);
+  });
+});
+
+test('A5: S_IDR1.SEL2 is 0, with both stages too', () => {
+  const { idr } = machineOf(smmu('stage: nested, secure-memory: secure')).smmus[0]!.config;
+  expect(idr.S_IDR1 & (1 << 29)).toBe(0);
+});
+
+test('A6: Secure support with stage 2 only is rejected at the stage value, or at the item', () => {
+  expect(places(check(smmu('secure-memory: secure, stage: "2"')))).toEqual(['secure-needs-stage1 9:88']);
+  expect(places(check(`${smmu('secure-memory: secure')}global: { arm-smmuv3.stage: 2 }\n`))).toEqual([
+    'secure-needs-stage1 9:5',
+  ]);
+});
+
+test('A7, A10: a global secure-impl applies to every instance, at its item, and own values override it', () => {
+  const two = `smmus:
+  - { id: smmu0, base: 0x09050000, primary-bus: pcie.0 }
+  - { id: smmu1, base: 0x09070000, primary-bus: pcie.1, secure-impl: auto }
+global: { arm-smmuv3.secure-impl: on }
+`;
+  const [missing, ...rest] = check(two);
+  expect(rest).toEqual([]);
+  expect(missing).toMatchObject({ code: 'secure-memory-missing', line: 9, column: 5 });
+  expect(missing!.path).toBe('smmus.smmu0.secure-impl');
+  expect(missing!.message).toMatch(/smmu0.*secure-impl.*secure-memory/);
+});
+
+test('A12, A13: all errors come together, each with file position and instance', () => {
+  const diagnostics = check(
+    `smmus:
+  - { id: smmu0, base: 0x09050000, primary-bus: pcie.0, secure-impl: on, oas: 47 }
+  - { id: smmu1, base: 0x09050000, primary-bus: pcie.0 }
+`,
+  );
+  expect(codes(diagnostics)).toEqual(['secure-memory-missing', 'oas-invalid', 'mmio-overlap', 'bus-shared']);
+});
+
+test('A15: instances are wired to the same secure memory or to different ones, by address space', () => {
+  const { smmus } = machineOf(`address-spaces: { other: [secure-ram] }
+smmus:
+  - { id: smmu0, base: 0x09050000, primary-bus: pcie.0, secure-memory: secure }
+  - { id: smmu1, base: 0x09070000, primary-bus: pcie.1, secure-memory: other }
+`);
+  expect(smmus.map(({ secureMemory }) => secureMemory)).toEqual(['secure', 'other']);
+});
+
+test('A18: the message names device, BDF and SMMU, and the help differs when secure-impl: off forced it', () => {
+  const [plain] = check(smmu() + device('secure'));
+  const [forced] = check(smmu('secure-memory: secure, secure-impl: off') + device('secure'));
+  const [globally] = check(smmu('secure-memory: secure') + device('secure'), {
+    global: ['arm-smmuv3.secure-impl=off'],
+  });
+  expect(plain!.message).toMatch(/dev0.*00:03\.0.*smmu0/);
+  expect(forced!.help).not.toBe(plain!.help);
+  expect(globally!.help).toBe(forced!.help);
+});
+
+test('A20: sec-sid is secure or non-secure', () => {
+  expect(codes(check(smmu() + device('realm')))).toEqual(['schema']);
+});
+
+test('A23: a secure device behind no SMMU is rejected; where the SMMU above is in doubt nothing is said', () => {
+  expect(places(check(device('secure')))).toEqual(['secure-device-without-smmu 9:71']);
+  const misspelt = smmu().replace('primary-bus', 'primary-buss');
+  expect(codes(check(misspelt + device('secure')))).toEqual(['schema']);
+});
