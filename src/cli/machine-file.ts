@@ -2,12 +2,11 @@
  * Reads and realizes the machine file that a command names, and prints what is wrong with it.
  */
 import { readFile } from 'node:fs/promises';
-import { loadMachine } from '../machine/load.js';
-import { OverrideError } from '../machine/overrides.js';
+import { type LoadResult, loadMachine, OverrideError } from '../machine/load.js';
+import { type Palette, renderDiagnostics } from '../machine/render.js';
 import { UsageError, unreadable } from './exit-status.js';
 import type { MachineArguments } from './options.js';
-import { printDiagnostics } from './print-diagnostics.js';
-import { say } from './terminal.js';
+import { colours, say } from './terminal.js';
 
 async function readText(file: string): Promise<string> {
   try {
@@ -17,7 +16,18 @@ async function readText(file: string): Promise<string> {
   }
 }
 
-export type Loaded = ReturnType<typeof loadMachine> & { readonly text: string };
+export interface Loaded extends LoadResult {
+  /** Of the file, as it was read. */
+  readonly text: string;
+}
+
+const PALETTE: Palette = {
+  error: colours.red,
+  warning: colours.yellow,
+  help: colours.cyan,
+  place: colours.bold,
+  source: colours.dim,
+};
 
 /** @throws UsageError when the file cannot be read or an override names nothing */
 export async function loadMachineFile({ file, global, set }: MachineArguments): Promise<Loaded> {
@@ -39,5 +49,5 @@ export function isSound({ diagnostics }: Loaded): boolean {
 export function reportDiagnostics(loaded: Loaded, json: boolean): void {
   const { diagnostics, text } = loaded;
   if (json) say(JSON.stringify({ ok: isSound(loaded), diagnostics }, undefined, 2));
-  else printDiagnostics(diagnostics, text);
+  else if (diagnostics.length > 0) say(renderDiagnostics(diagnostics, text, PALETTE));
 }

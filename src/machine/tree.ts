@@ -75,7 +75,7 @@ class TreeError extends Error {
 }
 
 export function parseTree(text: string): ParsedTree {
-  const document = parseDocument(text, { prettyErrors: false, version: '1.2', logLevel: 'silent' });
+  const document = parseDocument(text, { prettyErrors: false, version: '1.2', logLevel: 'error' });
   const problems = syntaxProblems(document);
   if (problems.length > 0) return { root: undefined, problems };
   try {

@@ -154,7 +154,9 @@ export class RunningMachine {
     const words = new Int32Array(this.shared.registers[index]!);
     const keys = ['CR0', 'CR0ACK', 'GERROR', 'CMDQ_PROD', 'CMDQ_CONS', 'EVENTQ_PROD', 'EVENTQ_CONS'] as const;
     return keys
-      .map((key) => `${key} 0x${readRegister(words, BANKS[NON_SECURE][key].offset, 4, NON_SECURE).toString(16)}`)
+      .map(
+        (key) => `${key} 0x${readRegister(words, BANKS[NON_SECURE][key].offset, 4, NON_SECURE).toString(16)}`,
+      )
       .join(', ');
   }
 

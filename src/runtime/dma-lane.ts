@@ -2,7 +2,7 @@
  * One DMA thread's work: several devices, in turns of one guarded batch each, so that devices make progress together even
  * where there are more of them than threads. At every SMMU that its devices sit behind, the thread has one TBU.
  */
-import { DmaMaster, type DmaCounters } from '../devices/dma-master.js';
+import { type DmaCounters, DmaMaster } from '../devices/dma-master.js';
 import type { WorkloadStep } from '../machine/types.js';
 import { Tbu } from '../smmu/tbu.js';
 import { type DevicePort, DirectPort, TranslatedPort } from './access-port.js';

@@ -1,6 +1,8 @@
 /** comlink's endpoint over a Node message port or worker, typed; comlink brings one that is not. */
 import type { Endpoint } from 'comlink';
 
+type Listener = Parameters<Endpoint['addEventListener']>[1];
+
 /** What worker_threads' Worker and MessagePort have in common. */
 interface NodePort {
   postMessage(message: unknown, transfer?: readonly never[]): void;
@@ -9,7 +11,7 @@ interface NodePort {
 }
 
 export function endpointOf(port: NodePort): Endpoint {
-  const listeners = new Map<EventListenerOrEventListenerObject, (data: unknown) => void>();
+  const listeners = new Map<Listener, (data: unknown) => void>();
   return {
     postMessage: (message: unknown) => port.postMessage(message),
     addEventListener: (_type, listener) => {

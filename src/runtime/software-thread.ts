@@ -7,7 +7,7 @@ import { SECURE, SECURITY_STATES, type SecurityState } from '../arch/security.js
 import type { Machine, MemoryRegion } from '../machine/types.js';
 import { type BootStream, boot, type ResolvedMapping } from '../software/boot.js';
 import { SmmuDriver } from '../software/driver.js';
-import { PAGE_BYTES, PageAllocator } from '../software/page-allocator.js';
+import { PageAllocator } from '../software/page-allocator.js';
 import { SpaceMemory } from '../software/port.js';
 import { DONE, RUNNING } from './control.js';
 import { MachineView, memoryThreads, type SharedMachine } from './shared-machine.js';
@@ -186,28 +186,14 @@ function homeRegion(machine: Machine, smmu: number, security: SecurityState): Me
  * the memory that devices reach untranslated.
  */
 function regionAllocators(machine: Machine): ReadonlyMap<string, PageAllocator> {
-  const taken = [...placedByFile(machine)].map(([base, sizeBytes]) => ({
-    from: Math.floor(base / PAGE_BYTES) * PAGE_BYTES,
-    to: Math.ceil((base + sizeBytes) / PAGE_BYTES) * PAGE_BYTES,
-  }));
-  taken.sort((a, b) => a.from - b.from);
+  const taken = [...placedByFile(machine)];
   return new Map(
     machine.regions.map((region) => {
-      const allocator = new PageAllocator(region.base, 0);
-      const end = region.base + region.sizeBytes;
-      let next = region.base;
-      for (const { from, to } of taken) {
-        if (from > next) release(allocator, next, Math.min(from, end));
-        next = Math.max(next, to);
-      }
-      release(allocator, next, end);
+      const allocator = new PageAllocator(region.base, region.sizeBytes);
+      for (const [base, sizeBytes] of taken) allocator.reserve(base, sizeBytes);
       return [region.id, allocator];
     }),
   );
-}
-
-function release(allocator: PageAllocator, from: number, to: number): void {
-  if (from < to) allocator.free(from, to - from);
 }
 
 function* placedByFile(machine: Machine): Iterable<readonly [base: number, sizeBytes: number]> {
@@ -222,4 +208,3 @@ function* placedByFile(machine: Machine): Iterable<readonly [base: number, sizeB
     if (step.to !== undefined) yield [Number(step.to), step.sizeBytes];
   }
 }
-

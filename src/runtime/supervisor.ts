@@ -63,7 +63,11 @@ export class Supervisor {
   fail(name: string, what: string): void {
     if (this.#failure !== undefined) return;
     const watched = this.#watched.find((candidate) => candidate.name === name);
-    this.#failure = new MachineFailure(name, what, watched === undefined ? 'starting' : this.#stateOf(watched));
+    this.#failure = new MachineFailure(
+      name,
+      what,
+      watched === undefined ? 'starting' : this.#stateOf(watched),
+    );
     this.#control.raiseFlag(this.#control.offsets.failed);
     this.#reject(this.#failure);
   }

@@ -81,6 +81,21 @@ function wantedWords(smmu: SmmuDescription, header: ScenarioHeader): Record<stri
   return words;
 }
 
+/** The words that an instance is configured by; no other ID register can be had but as zero. */
+function configurable(words: Readonly<Record<string, number>>): IdRegisters {
+  const of = (name: keyof IdRegisters) => words[name] ?? 0;
+  return {
+    IDR0: of('IDR0'),
+    IDR1: of('IDR1'),
+    IDR3: of('IDR3'),
+    IDR5: of('IDR5'),
+    IIDR: of('IIDR'),
+    AIDR: of('AIDR'),
+    S_IDR0: of('S_IDR0'),
+    S_IDR1: of('S_IDR1'),
+  };
+}
+
 /** `SMMU_IDR0.S2P = 1`, for the fields of `name` that have a bit in `bits`. */
 function nameFields(name: string, layout: Layout, wanted: number, bits: number): string {
   return Object.entries(layout.fields)
@@ -120,7 +135,7 @@ function planSmmu(
   caches: CacheSizes,
 ): { readonly unmet: readonly string[]; readonly planned: PlannedSmmu } {
   const wanted = wantedWords(smmu, header);
-  const { idr } = implementedIdr(wanted as unknown as IdRegisters);
+  const { idr } = implementedIdr(configurable(wanted));
   const have: Readonly<Record<string, number>> = { ...idr };
   const dependsOnAll = Object.keys(header.assumes).length === 0;
   const unlike = new Map<number, number>();

@@ -15,12 +15,15 @@ import {
 } from './format.js';
 
 /** The ID registers that a scenario may name: by name, or by offset. */
-export const ID_REGISTERS: readonly { readonly name: string; readonly offset: number; readonly layout: Layout }[] =
-  REGISTERS.filter(({ key }) => /^(?:IDR[0-9]|IIDR|AIDR)$/.test(key)).map((register) => ({
-    name: register.name.replace(/^SMMU_/, ''),
-    offset: register.offset,
-    layout: register,
-  }));
+export const ID_REGISTERS: readonly {
+  readonly name: string;
+  readonly offset: number;
+  readonly layout: Layout;
+}[] = REGISTERS.filter(({ key }) => /^(?:IDR[0-9]|IIDR|AIDR)$/.test(key)).map((register) => ({
+  name: register.name.replace(/^SMMU_/, ''),
+  offset: register.offset,
+  layout: register,
+}));
 
 function idRegister(key: string): string {
   const found = ID_REGISTERS.find(({ name, offset }) =>

@@ -27,8 +27,12 @@ function state(security: SecurityState): string {
 }
 
 function printRegister(offset: number): string {
-  const register = REGISTERS.find((candidate) => candidate.offset === offset);
-  return register === undefined ? hex(offset) : `${register.name} (${hex(offset)})`;
+  const register = REGISTERS.find(
+    (candidate) => offset - candidate.offset >= 0 && offset - candidate.offset < candidate.bits / 8,
+  );
+  if (register === undefined) return hex(offset);
+  const into = offset - register.offset;
+  return `${register.name}${into === 0 ? '' : ` + ${hex(into)}`} (${hex(offset)})`;
 }
 
 function printDma(step: DmaStep): string {

@@ -1,14 +1,15 @@
 /**
  * CD: validity (IHI 0070 5.4.2) and decoding into what translations need.
- * Not covered because never advertised: VMSAv8-32 LPAE, permission indirection, 128-bit descriptors, HTTU.
+ * Not covered because never advertised: permission indirection, 128-bit descriptors, HTTU.
  */
 import { type Field, get, getAddress, type Words } from '../arch/layout.js';
 import { NON_SECURE, SECURE, type SecurityState } from '../arch/security.js';
 import { CD } from '../arch/structures.js';
 import { effectivePs, type Features } from './features.js';
 import { endianIllegal, type Ste, type ValidityRule } from './ste.js';
-import { hasAsid, isSinglePrivilege } from './stream-world.js';
+import { EL3, hasAsid, isSinglePrivilege, NS_EL2_E2H, S_EL2, S_EL2_E2H } from './stream-world.js';
 import {
+  LPAE_OUTPUT_BITS,
   minBlockLevel,
   stage1StartLevel,
   startIndexBits,
@@ -24,10 +25,15 @@ export interface Cd {
   /** Tables of the two halves; undefined where EPDx disables the walk. */
   readonly ttb0: TranslationTable | undefined;
   readonly ttb1: TranslationTable | undefined;
+  /** VMSAv8-64; otherwise VMSAv8-32 LPAE, with T0SZ and T1SZ choosing the table. */
+  readonly aa64: boolean;
+  readonly t0sz: number;
+  readonly t1sz: number;
   readonly tbi0: boolean;
   readonly tbi1: boolean;
   readonly asid: number;
   readonly wxn: boolean;
+  readonly uwxn: boolean;
   readonly pan: boolean;
   readonly epan: boolean;
   readonly e0pd0: boolean;
@@ -85,6 +91,7 @@ function usesDs(words: Words, granuleBits: number, features: Features): boolean 
 
 function halfIllegal(words: Words, half: Half, { features, ste }: CdContext): boolean {
   if (disabled(words, half, ste)) return false;
+  if (get(words, F.AA64) === 0) return getAddress(words, half.ttb) >= 2 ** LPAE_OUTPUT_BITS;
   const granuleBits = half.granules[get(words, half.tg)]!;
   if (granuleBits === 0 || !features.granules[granuleBits]) return true;
   const large = granuleBits === 16 || usesDs(words, granuleBits, features);
@@ -132,6 +139,12 @@ export const CD_RULES: readonly ValidityRule<CdContext>[] = [
       (get(w, F.AA64) === 1 && c.ste.stage2 !== undefined && !c.ste.s2AA64),
   },
   {
+    rule: 'AA64 == 0 (VMSAv8-32 LPAE) with StreamWorld EL3, any-EL2-E2H or S-EL2',
+    section: '5.4 AA64',
+    broken: (w, c) =>
+      get(w, F.AA64) === 0 && [EL3, NS_EL2_E2H, S_EL2_E2H, S_EL2].some((world) => world === c.ste.world),
+  },
+  {
     rule: 'HA or HD without IDR0.HTTU support',
     section: '5.4 HA',
     broken: (w, c) =>
@@ -147,12 +160,12 @@ export const CD_RULES: readonly ValidityRule<CdContext>[] = [
   {
     rule: 'TG0, T0SZ and TTB0 do not describe a table',
     section: '5.4 T0SZ',
-    broken: (w, c) => get(w, F.AA64) === 1 && halfIllegal(w, HALF0, c),
+    broken: (w, c) => halfIllegal(w, HALF0, c),
   },
   {
     rule: 'TG1, T1SZ and TTB1 do not describe a table',
     section: '5.4 T1SZ',
-    broken: (w, c) => get(w, F.AA64) === 1 && halfIllegal(w, HALF1, c),
+    broken: (w, c) => halfIllegal(w, HALF1, c),
   },
 ];
 
@@ -166,12 +179,35 @@ export function brokenCdRules(words: Words, context: CdContext): readonly Validi
   return CD_RULES.filter(({ broken }) => broken(words, context));
 }
 
-function table(
-  words: Words,
-  half: Half,
-  { features, security, ste }: CdContext,
-): TranslationTable | undefined {
+/** T0SZ and T1SZ of VMSAv8-32 LPAE have three bits (5.4 T0SZ). */
+function lpaeTsz(words: Words, half: Half): number {
+  return get(words, half.tsz) & 7;
+}
+
+function lpaeTable(words: Words, half: Half, { features, security }: CdContext): TranslationTable {
+  const inputBits = 32 - lpaeTsz(words, half);
+  const startLevel = stage1StartLevel(inputBits, 12);
+  return {
+    base: tableBase(getAddress(words, half.ttb), startIndexBits(inputBits, 12, startLevel), LPAE_OUTPUT_BITS),
+    granuleBits: 12,
+    inputBits,
+    startLevel,
+    outputBits: LPAE_OUTPUT_BITS,
+    minBlockLevel: 1,
+    lpa: false,
+    ds: false,
+    bigEndian: get(words, F.ENDI) === 1,
+    accessFlagFaults: get(words, F.AFFD) === 0,
+    hierarchical: !(features.had && get(words, half.had) === 1),
+    lpae: true,
+    space: security === SECURE && get(words, half.nscfg) === 0 ? SECURE : NON_SECURE,
+  };
+}
+
+function table(words: Words, half: Half, context: CdContext): TranslationTable | undefined {
+  const { features, security, ste } = context;
   if (disabled(words, half, ste)) return undefined;
+  if (get(words, F.AA64) === 0) return lpaeTable(words, half, context);
   const granuleBits = half.granules[get(words, half.tg)]!;
   const inputBits = 64 - get(words, half.tsz);
   const startLevel = stage1StartLevel(inputBits, granuleBits);
@@ -194,6 +230,7 @@ function table(
     bigEndian: get(words, F.ENDI) === 1,
     accessFlagFaults: get(words, F.AFFD) === 0,
     hierarchical: !(features.had && get(words, half.had) === 1),
+    lpae: false,
     space: security === SECURE && get(words, half.nscfg) === 0 ? SECURE : NON_SECURE,
   };
 }
@@ -202,17 +239,22 @@ function table(
 export function decodeCd(words: Words, context: CdContext): Cd {
   const { features, ste } = context;
   const twoLevels = !isSinglePrivilege(ste.world);
+  const aa64 = get(words, F.AA64) === 1;
   return {
     ttb0: table(words, HALF0, context),
     ttb1: table(words, HALF1, context),
-    tbi0: get(words, F.TBI0) === 1,
-    tbi1: twoLevels && get(words, F.TBI1) === 1,
+    aa64,
+    t0sz: lpaeTsz(words, HALF0),
+    t1sz: lpaeTsz(words, HALF1),
+    tbi0: aa64 && get(words, F.TBI0) === 1,
+    tbi1: aa64 && twoLevels && get(words, F.TBI1) === 1,
     asid: hasAsid(ste.world) ? get(words, F.ASID) : 0,
     wxn: get(words, F.WXN) === 1,
+    uwxn: !aa64 && get(words, F.UWXN) === 1,
     pan: twoLevels && get(words, F.PAN) === 1,
-    epan: features.epan && get(words, F.EPAN) === 1,
-    e0pd0: twoLevels && features.e0pd && get(words, F.E0PD0) === 1,
-    e0pd1: twoLevels && features.e0pd && get(words, F.E0PD1) === 1,
+    epan: aa64 && features.epan && get(words, F.EPAN) === 1,
+    e0pd0: aa64 && twoLevels && features.e0pd && get(words, F.E0PD0) === 1,
+    e0pd1: aa64 && twoLevels && features.e0pd && get(words, F.E0PD1) === 1,
     a: get(words, F.A) === 1,
     r: get(words, F.R) === 1,
   };

@@ -101,11 +101,15 @@ export class CommandQueue {
    * @returns whether it did anything.
    */
   step(): boolean {
-    if (this.#syncing && !this.#completeSync()) return false;
+    const synced = this.#syncing && this.#completeSync();
+    if (this.#syncing) return false;
     const queue = queueGeometry(this.#bank, 'CMDQ_BASE', this.#log2Max, COMMAND_BYTES);
-    let consumed = 0;
-    while (consumed < COMMANDS_PER_STEP && this.#mayFetch(queue) && this.#consume(queue)) consumed++;
-    return consumed > 0;
+    let fetched = 0;
+    while (fetched < COMMANDS_PER_STEP && this.#mayFetch(queue)) {
+      fetched++;
+      this.#consume(queue);
+    }
+    return synced || fetched > 0;
   }
 
   #mayFetch({ log2Size }: QueueGeometry): boolean {
@@ -117,8 +121,8 @@ export class CommandQueue {
     return used > 0 && used <= 2 ** log2Size;
   }
 
-  /** @returns false when the queue stopped, at an error or a CMD_SYNC that has to wait. */
-  #consume(queue: QueueGeometry): boolean {
+  /** Consumes one command, or stops: at an error, or at a CMD_SYNC that has to wait. Either shows in `#mayFetch`. */
+  #consume(queue: QueueGeometry): void {
     const words = this.#words;
     if (!this.#space.load(entryAddress(queue, this.#bank.read('CMDQ_CONS')), words, COMMAND_BYTES / 8)) {
       return this.#fail(CERROR_ABT);
@@ -129,11 +133,11 @@ export class CommandQueue {
     }
     if (command.opcode === CMD_SYNC) {
       this.#syncing = true;
-      return this.#completeSync();
+      this.#completeSync();
+      return;
     }
     this.#executor.execute(command, words);
     this.#advance();
-    return true;
   }
 
   /** The consumption is to be seen before the interrupt (3.18, 4.7.3). */
@@ -160,11 +164,10 @@ export class CommandQueue {
   }
 
   /** Stops at the culprit; the reason is visible before the error is (7.1). */
-  #fail(reason: number): false {
+  #fail(reason: number): void {
     const bank = this.#bank;
     const cons = bank.read('CMDQ_CONS') & ~bank.mask('CMDQ_CONS', 'ERR');
     bank.write('CMDQ_CONS', cons | (reason << ERR_SHIFT));
     this.#errors.activate('CMDQ_ERR');
-    return false;
   }
 }

@@ -100,7 +100,9 @@ export class ConfigCache {
    * @returns undefined when the access must not proceed; `failure` says why.
    */
   lookup(StreamID: number, SubstreamID: number, security: SecurityState): StreamContext | undefined {
-    const cached = this.#cached[security].get(StreamID) ?? this.#fetchSte(StreamID, security);
+    let cached = this.#cached[security].get(StreamID);
+    if (cached !== undefined) this.observer?.configHit('STE', StreamID, SubstreamID);
+    else cached = this.#fetchSte(StreamID, security);
     if (cached === undefined) return undefined;
     const known = cached.contexts.get(SubstreamID);
     if (known !== undefined) {

@@ -27,7 +27,7 @@ function absent(register: keyof IdRegisters, of: Layout, ...fields: string[]): L
 }
 
 const LIMITS: readonly Limit[] = [
-  { register: 'IDR0', layout: IDR0, field: 'TTF', allowed: (value) => value === 2, otherwise: () => 2 },
+  { register: 'IDR0', layout: IDR0, field: 'TTF', allowed: (value) => value !== 0, otherwise: () => 2 },
   ...absent(
     'IDR0',
     IDR0,

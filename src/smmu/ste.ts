@@ -16,7 +16,14 @@ import {
   SECURE_EL1,
   type StreamWorld,
 } from './stream-world.js';
-import { minBlockLevel, startIndexBits, TG0_BITS, type TranslationTable, tableBase } from './table.js';
+import {
+  LPAE_OUTPUT_BITS,
+  minBlockLevel,
+  startIndexBits,
+  TG0_BITS,
+  type TranslationTable,
+  tableBase,
+} from './table.js';
 
 const F = STE.fields;
 
@@ -76,7 +83,23 @@ function vmidIgnored(words: Words, context: SteContext): boolean {
   return context.security === SECURE && config(words) === 5;
 }
 
+/** S2T0SZ of VMSAv8-32 LPAE is a signed 4-bit number (5.2 S2T0SZ). */
+function lpaeInputBits(words: Words): number {
+  return 32 - ((get(words, F.S2T0SZ) << 28) >> 28);
+}
+
+function lpaeStartLevel(words: Words): number {
+  return 2 - get(words, F.S2SL0);
+}
+
+function s2LpaeTableIllegal(words: Words): boolean {
+  if (getAddress(words, F.S2TTB) >= 2 ** LPAE_OUTPUT_BITS || get(words, F.S2SL0) > 1) return true;
+  const indexBits = startIndexBits(lpaeInputBits(words), 12, lpaeStartLevel(words));
+  return indexBits < 1 || indexBits > 9 + 4;
+}
+
 function s2TableIllegal(words: Words, { features }: SteContext): boolean {
+  if (get(words, F.S2AA64) === 0) return s2LpaeTableIllegal(words);
   const granuleBits = TG0_BITS[get(words, F.S2TG)]!;
   if (granuleBits === 0 || !features.granules[granuleBits]) return true;
   const ds = features.ds && get(words, F.S2DS) === 1 && granuleBits !== 16;
@@ -200,6 +223,11 @@ export const STE_RULES: readonly ValidityRule<SteContext>[] = [
       stage1On(w) && getAddress(w, F.S1ContextPtr) >= 2 ** (stage2On(w) ? c.features.ias : c.features.oas),
   },
   {
+    rule: 'S2FWB == 1 with VMSAv8-32 LPAE tables',
+    section: '5.2 S2FWB',
+    broken: (w, c) => stage2On(w) && c.features.fwb && get(w, F.S2FWB) === 1 && get(w, F.S2AA64) === 0,
+  },
+  {
     rule: 'S2S == 1 but the Stall model is not supported',
     section: '5.2 S2S',
     broken: (w, c) => stage2On(w) && get(w, F.S2S) === 1 && c.stallModel === 1,
@@ -269,7 +297,28 @@ function streamWorld(words: Words, context: SteContext, e2h: boolean): StreamWor
   return NS_EL1;
 }
 
+function stage2LpaeTable(words: Words, security: SecurityState): TranslationTable {
+  const inputBits = lpaeInputBits(words);
+  const startLevel = lpaeStartLevel(words);
+  return {
+    base: tableBase(getAddress(words, F.S2TTB), startIndexBits(inputBits, 12, startLevel), LPAE_OUTPUT_BITS),
+    granuleBits: 12,
+    inputBits,
+    startLevel,
+    outputBits: LPAE_OUTPUT_BITS,
+    minBlockLevel: 1,
+    lpa: false,
+    ds: false,
+    bigEndian: get(words, F.S2ENDI) === 1,
+    accessFlagFaults: get(words, F.S2AFFD) === 0,
+    hierarchical: false,
+    lpae: true,
+    space: security,
+  };
+}
+
 function stage2Table(words: Words, { features, security }: SteContext): TranslationTable {
+  if (get(words, F.S2AA64) === 0) return stage2LpaeTable(words, security);
   const granuleBits = TG0_BITS[get(words, F.S2TG)]!;
   const ds = features.ds && get(words, F.S2DS) === 1 && granuleBits !== 16;
   const lpa = granuleBits === 16 && features.oas === 52;
@@ -292,6 +341,7 @@ function stage2Table(words: Words, { features, security }: SteContext): Translat
     bigEndian: get(words, F.S2ENDI) === 1,
     accessFlagFaults: get(words, F.S2AFFD) === 0,
     hierarchical: false,
+    lpae: false,
     space: security,
   };
 }

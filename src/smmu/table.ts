@@ -26,6 +26,8 @@ export interface TranslationTable {
   readonly accessFlagFaults: boolean;
   /** APTable, UXNTable, PXNTable count: not HADx. */
   readonly hierarchical: boolean;
+  /** VMSAv8-32 LPAE: an output beyond a smaller OAS is cut to it where this is the last stage (IHI 0070 3.4). */
+  readonly lpae: boolean;
   /** PA (or IPA) space in which the walk starts (CD.NSCFGx, STE.S2SW). */
   readonly space: SecurityState;
 }
@@ -44,6 +46,9 @@ export function startIndexBits(inputBits: number, granuleBits: number, startLeve
 export function stage1StartLevel(inputBits: number, granuleBits: number): number {
   return 3 - Math.floor((inputBits - 1 - granuleBits) / (granuleBits - 3));
 }
+
+/** Output size of VMSAv8-32 LPAE tables in bits; IPS and S2PS do not count there (IHI 0070 3.4). */
+export const LPAE_OUTPUT_BITS = 40;
 
 /** Lowest level with block descriptors (DDI 0487 D8.3.1): level 0 with DS for 4KB, level 1 with DS or LPA for the others. */
 export function minBlockLevel(granuleBits: number, ds: boolean, lpa: boolean): number {

@@ -22,6 +22,7 @@ import { BANKS } from '../arch/registers.js';
 import { NON_SECURE, SECURE, type SecurityState } from '../arch/security.js';
 import type { PhysicalAddressSpace } from '../memory/address-space.js';
 import { type BankControls, decodeBank } from './bank-controls.js';
+import type { Cd } from './cd.js';
 import type { SmmuConfig } from './config.js';
 import { ConfigCache, type ConfigObserver, SILENT } from './config-cache.js';
 import { type Features, readFeatures } from './features.js';
@@ -51,7 +52,12 @@ const GBPA = BANKS[SECURE].GBPA.fields;
 
 /** Everything a TBU tells about one translation; for explain and replay. Costs nothing when absent. */
 export interface TranslationObserver extends WalkObserver, ConfigObserver {
-  tlbHit(stage: 1 | 2, outPage: number): void;
+  /** The controls of the stream's Security state, with which a translation begins. */
+  bank(controls: BankControls, security: SecurityState): void;
+  /** The stream's configuration and the permission bit that the access needs. */
+  context(context: StreamContext, need: number): void;
+  /** A STAGE_1 entry answers, with stage 1's own permissions and those of stage 2; pages are addresses / 4096. */
+  tlbHit(outPage: number, own: number, parent: number, sizeBits: number): void;
   event(words: Int32Array, security: SecurityState): void;
 }
 
@@ -121,8 +127,10 @@ export class Tbu {
     };
   }
 
-  /** Watches translations from now on, or stops watching. */
+  /** Watches translations from now on, or stops watching. Nothing is told of first-level hits, so there are none. */
   observe(observer: TranslationObserver | undefined): void {
+    this.#lastContext = undefined;
+    this.#l0Tags.fill(TAG_EMPTY);
     this.#observer = observer;
     this.#walker.observer = observer;
     this.#config.observer = observer;
@@ -217,10 +225,12 @@ export class Tbu {
   #translateSlowly(txn: Transaction): Outcome {
     const security = txn.SEC_SID === SECURE && this.#features.secureImpl ? SECURE : NON_SECURE;
     const bank = this.#config.bank(security);
+    this.#observer?.bank(bank, security);
     if (!bank.smmuen) return this.#globalBypass(txn, security, bank);
     const context = this.#config.lookup(txn.StreamID, txn.SubstreamID, security);
     if (context === undefined) return this.#configurationFailure(txn, security);
     this.#lastContext = context;
+    this.#observer?.context(context, this.#need(context, txn));
     if (context.cd !== undefined) return this.#stage1(txn, context);
     return this.#stage1Bypass(txn, context);
   }
@@ -299,21 +309,32 @@ export class Tbu {
     const cd = context.cd!;
     const lo = txn.iovaLo;
     const hi = txn.iovaHi;
-    // VA[55] selects the table; with one table only, its upper half is out of range (3.4.1).
-    const upper = !context.singlePrivilege && (hi & (1 << 23)) !== 0;
-    const table = upper ? cd.ttb1 : cd.ttb0;
+    const half = cd.aa64
+      ? selectHalf(hi, context.singlePrivilege)
+      : selectLpaeHalf(cd, lo, hi, context.singlePrivilege);
+    const upper = half === 1;
+    const table = half < 0 ? undefined : upper ? cd.ttb1 : cd.ttb0;
     const need = this.#need(context, txn);
     const e0pd = (upper ? cd.e0pd1 : cd.e0pd0) && (need & 7) !== 0;
-    if (table === undefined || e0pd || !inRange(hi, lo, table.inputBits, upper, upper ? cd.tbi1 : cd.tbi0)) {
+    if (
+      table === undefined ||
+      e0pd ||
+      (cd.aa64 && !inRange(hi, lo, table.inputBits, upper, upper ? cd.tbi1 : cd.tbi0))
+    ) {
       return this.#stage1Fault(txn, context, F_TRANSLATION);
     }
     const pageLo = (lo >>> 12) | (hi << 20);
-    const pageHi = ((hi >>> 12) & 0xff) | (upper ? PAGE_HI_TTB1 : 0);
+    const pageHi = ((hi >>> 12) & 0xff) | (upper && cd.aa64 ? PAGE_HI_TTB1 : 0);
     const index = this.#tlb.lookup(STAGE_1, context.world, context.vmid, context.asid, pageLo, pageHi);
     if (index >= 0) {
       this.#hits++;
       const outPage = this.#tlb.outPage(index, pageLo);
-      this.#observer?.tlbHit(1, outPage);
+      this.#observer?.tlbHit(
+        outPage,
+        this.#tlb.own(index),
+        this.#tlb.parent(index),
+        this.#tlb.sizeBits(index),
+      );
       if ((this.#tlb.own(index) & need) === 0) return this.#stage1Fault(txn, context, F_PERMISSION);
       if ((this.#tlb.parent(index) & need) === 0) {
         return this.#stage2PermissionOnHit(txn, context, this.#tlb.ipaPage(index, pageLo));
@@ -468,6 +489,20 @@ function outputSpace(security: SecurityState, nscfg: number, incomingNs: boolean
   if (security === NON_SECURE) return NON_SECURE;
   const nonSecure = nscfg >= 2 ? nscfg === 3 : incomingNs;
   return nonSecure ? NON_SECURE : SECURE;
+}
+
+/** VMSAv8-64: VA[55] selects the table; with one table only, its upper half is out of range (3.4.1). */
+function selectHalf(hi: number, single: boolean): 0 | 1 {
+  return !single && (hi & (1 << 23)) !== 0 ? 1 : 0;
+}
+
+/** VMSAv8-32 LPAE: T0SZ and T1SZ split 4 GiB; between the two, and above, lies what no table translates: -1 (3.4.1). */
+function selectLpaeHalf({ t0sz, t1sz }: Cd, lo: number, hi: number, single: boolean): 0 | 1 | -1 {
+  if (hi !== 0) return -1;
+  const inLower = t0sz === 0 || lo >>> (32 - t0sz) === 0;
+  if (single) return inLower ? 0 : -1;
+  const inUpper = t1sz === 0 ? !inLower : ~lo >>> (32 - t1sz) === 0;
+  return inUpper ? 1 : inLower ? 0 : -1;
 }
 
 /** Whether VA[AddrTop:N] is all zeros in the lower half, or VA[AddrTop:N-1] all ones in the upper (3.4.1). */

@@ -1,8 +1,8 @@
 /**
- * The translation table walker of a TBU: VMSAv8-64 stage 1, stage 2 and both (DDI 0487 D8, IHI 0070 3.4, 7.3.12-7.3.16).
+ * The translation table walker of a TBU: VMSAv8-64 and VMSAv8-32 LPAE, stage 1, stage 2 and both (DDI 0487 D8, IHI 0070 3.4, 7.3.12-7.3.16).
  *
  * A walk leaves its answer in the walker's fields: a TlbFill and the output address, or a fault with all that its event
- * record needs. It allocates nothing. Not here, because not advertised: VMSAv8-32, HTTU, permission indirection. The
+ * record needs. It allocates nothing. Not here, because not advertised: HTTU, permission indirection. The
  * Contiguous bit is not used: it only permits larger TLB entries.
  */
 import {
@@ -50,7 +50,13 @@ export interface WalkObserver {
     lo: number,
     hi: number,
   ): void;
-  stage2Hit(ipa: number, pa: number): void;
+  /** A stage 2 translation begins, for the access itself, a stage 1 descriptor or a CD. */
+  stage2(ipa: number, faultClass: number): void;
+  /** A STAGE_2 entry of the TLB answers; pages are addresses / 4096. */
+  stage2Hit(outPage: number, permissions: number): void;
+  /** A stage has come to a leaf: where it leads and what it permits. */
+  leaf(stage: 1 | 2, outPage: number, permissions: number): void;
+  fault(event: number, stage: 1 | 2, faultClass: number): void;
 }
 
 export class Walker {
@@ -86,6 +92,9 @@ export class Walker {
   /** Fill of the stage 2 walks, apart from the fill of the whole translation. */
   readonly #fill2 = new TlbFill();
 
+  /** Pages of the output address space. */
+  readonly #oasPages: number;
+
   // Result of the last stage 2 translation.
   #out2 = 0;
   #sizeBits2 = 12;
@@ -103,6 +112,7 @@ export class Walker {
 
   constructor(features: Features, spaces: readonly [PhysicalAddressSpace, PhysicalAddressSpace], tlb: Tlb) {
     this.#features = features;
+    this.#oasPages = 2 ** (features.oas - 12);
     this.#spaces = spaces;
     this.#tlb = tlb;
   }
@@ -125,6 +135,7 @@ export class Walker {
     if ((this.#lo & DESC_AF) === 0 && table.accessFlagFaults) return this.#fail(F_ACCESS, STAGE_1, CLASS_IN);
     fill.own = stage1Permissions(this.#lo, this.#hi, this.#tableFlags, cd, context.singlePrivilege);
     if (this.sif && context.security === SECURE && this.#leafSpace === NON_SECURE) fill.own &= ~EXECUTE;
+    this.observer?.leaf(1, this.#leafPage, fill.own);
     if ((fill.own & need) === 0) return this.#fail(F_PERMISSION, STAGE_1, CLASS_IN);
     fill.stage = STAGE_1;
     fill.level = this.#level;
@@ -145,6 +156,7 @@ export class Walker {
       this.outPage = this.#out2;
       this.space = context.ste.stage2.space;
     }
+    if (context.ste.stage2 === undefined && table.lpae) this.outPage %= this.#oasPages;
     fill.outPage = this.outPage;
     fill.space = this.space;
     return true;
@@ -158,6 +170,7 @@ export class Walker {
   translateStage2(context: StreamContext, ipa: number, need: number, faultClass: number): boolean {
     const table = context.ste.stage2!;
     this.faultIpa = ipa;
+    this.observer?.stage2(ipa, faultClass);
     const page = Math.floor(ipa / 4096);
     const pageLo = page | 0;
     const pageHi = (page / TWO_32) | 0;
@@ -166,7 +179,7 @@ export class Walker {
       this.#own2 = this.#tlb.own(hit);
       this.#out2 = this.#tlb.outPage(hit, pageLo);
       this.#sizeBits2 = this.#tlb.sizeBits(hit);
-      this.observer?.stage2Hit(ipa, this.#out2 * 4096);
+      this.observer?.stage2Hit(this.#out2, this.#own2 & ALL);
     } else if (!this.#walkStage2(context, table, ipa, page, faultClass)) return false;
     if ((this.#own2 & need) === 0) return this.#fail(F_PERMISSION, STAGE_2, faultClass);
     if (faultClass === CLASS_TT && context.ste.s2PTW && (this.#own2 & OWN_DEVICE) !== 0) {
@@ -197,8 +210,9 @@ export class Walker {
     if ((this.#lo & DESC_AF) === 0 && table.accessFlagFaults)
       return this.#fail(F_ACCESS, STAGE_2, faultClass);
     this.#own2 = stage2Permissions(this.#lo, this.#hi, this.#features.xnx) | this.#deviceFlag(context);
-    this.#out2 = this.#leafPage;
+    this.#out2 = table.lpae ? this.#leafPage % this.#oasPages : this.#leafPage;
     this.#sizeBits2 = this.#leafBits;
+    this.observer?.leaf(2, this.#out2, this.#own2 & ALL);
     const fill = this.#fill2;
     fill.stage = STAGE_2;
     fill.world = context.world;
@@ -210,7 +224,7 @@ export class Walker {
     fill.sizeBits = fill.leafBits = this.#leafBits;
     fill.granuleBits = table.granuleBits;
     fill.level = this.#level;
-    fill.outPage = this.#leafPage;
+    fill.outPage = this.#out2;
     fill.own = this.#own2;
     fill.parent = ALL;
     fill.ipaPage = page;
@@ -333,6 +347,7 @@ export class Walker {
     this.fault = event;
     this.faultStage2 = stage === STAGE_2;
     this.faultClass = faultClass;
+    this.observer?.fault(event, stage === STAGE_1 ? 1 : 2, faultClass);
     return false;
   }
 }

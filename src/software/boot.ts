@@ -2,7 +2,7 @@
  * What boot software does with one SMMU: each stream as its program says, contexts shared where they are named so,
  * memory chosen where a mapping names none. Returns where every mapping went, for whoever verifies the bytes.
  */
-import type { SecurityState } from '../arch/security.js';
+import { SECURE, type SecurityState } from '../arch/security.js';
 import type { Context } from './context.js';
 import type { SmmuDriver } from './driver.js';
 import type { PageAllocator } from './page-allocator.js';
@@ -122,10 +122,12 @@ function map(
 ): ResolvedMapping {
   const { iova, sizeBytes, access } = mapping;
   const space = mapping.security ?? driver.security;
+  if (space === SECURE && driver.security !== SECURE) {
+    throw new DriverError('a Non-secure stream cannot reach the Secure PA space');
+  }
   const block = blockBytes(stream.granule);
   const align = sizeBytes >= block ? block : context.tables.granuleBytes;
   const pa = mapping.pa ?? buffers(space).allocate(sizeBytes, align);
-  // Only a Secure table has an NS bit; a Non-secure one reaches its own space whatever it says.
   driver.map(context, iova, pa, sizeBytes, { ...PERMISSIONS[access], ns: space !== driver.security });
   return { context: stream.context, iova, sizeBytes, pa, space, access };
 }

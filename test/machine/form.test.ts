@@ -9,7 +9,7 @@ describe('positions', () => {
     expect(places(load(`machine: m\r\nmemory: []\r\nbuses:\t7\r\n`).diagnostics)).toEqual(['schema 3:8']);
     expect(
       places(load(`machine: m\nmemory: [{ id: "\u{1F600}", base: 1_0, size: 4096 }]\n`).diagnostics),
-    ).toEqual(['schema 2:26']);
+    ).toEqual(['schema 2:27']);
   });
 
   test('an alias is wrong where it is used', () => {

@@ -42,7 +42,7 @@ test('A5: S_IDR1.SEL2 is 0, with both stages too', () => {
 });
 
 test('A6: Secure support with stage 2 only is rejected at the stage value, or at the item', () => {
-  expect(places(check(smmu('secure-memory: secure, stage: "2"')))).toEqual(['secure-needs-stage1 9:88']);
+  expect(places(check(smmu('secure-memory: secure, stage: "2"')))).toEqual(['secure-needs-stage1 9:87']);
   expect(places(check(`${smmu('secure-memory: secure')}global: { arm-smmuv3.stage: 2 }\n`))).toEqual([
     'secure-needs-stage1 9:5',
   ]);

@@ -313,4 +313,19 @@ describe('A33, A35 boot software, both Security states', () => {
       'device nic0: 0x1000 is already mapped',
     );
   });
+
+  test('A17 a Non-secure stream is not mapped to the Secure PA space', () => {
+    const mapping = { iova: 0x1000n, sizeBytes: 4096, access: 'rw', security: SECURE } as const;
+    const stream = {
+      device: 'nic0',
+      StreamID: 1,
+      config: 'translate',
+      granule: '4KiB',
+      context: 'a',
+    } as const;
+    const driver = makeMachine().driver(NON_SECURE);
+    expect(() => boot(driver, [{ ...stream, mappings: [mapping] }], () => expect.fail())).toThrow(
+      'device nic0: a Non-secure stream cannot reach the Secure PA space',
+    );
+  });
 });

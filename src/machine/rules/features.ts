@@ -83,9 +83,11 @@ function checkRawWords({ item, secure }: Smmu, reporter: Reporter): void {
   const properties = smmuProperties(item, secure);
   if (idr === undefined || properties === undefined) return;
   const words = withRawWords(idRegisters(properties), rawWords(item));
-  for (const { register, message } of contradictions(words, properties.secure)) {
-    const word = idr[register];
-    const at = word.origin === 'none' ? item.idr : word;
+  const found = contradictions(words, properties.secure);
+  const named = found.filter(({ register }) => idr[register].origin !== 'none');
+  // What one wrong word does to the others is an echo of it.
+  for (const { register, message } of named.length > 0 ? named : found.slice(0, 1)) {
+    const at = named.length > 0 ? idr[register] : item.idr;
     if (!isReported(at))
       reporter.value(featureConflict, at, `SMMU ${item.label}: ${message}`, 'correct the raw words');
   }
