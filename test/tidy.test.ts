@@ -19,12 +19,13 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   devices: ['arch', 'memory', 'smmu'],
   software: ['arch', 'memory', 'smmu'],
   iommufd: ['arch', 'memory', 'smmu'],
+  explain: ['arch', 'memory', 'smmu'],
   machine: ['arch', 'memory', 'smmu', 'bus', 'devices', 'software', 'iommufd'],
   runtime: ['arch', 'memory', 'smmu', 'bus', 'devices', 'software', 'iommufd', 'machine'],
   stress: ['arch', 'memory', 'smmu', 'bus', 'devices', 'software', 'iommufd', 'machine', 'runtime'],
-  scenario: ['arch', 'memory', 'smmu', 'bus', 'devices', 'software', 'iommufd', 'machine'],
+  scenario: ['arch', 'memory', 'smmu', 'bus', 'devices', 'software', 'iommufd', 'explain', 'machine'],
   snapshot: ['arch', 'memory', 'smmu', 'bus', 'devices', 'software', 'iommufd', 'machine', 'runtime'],
-  cli: ['arch', 'machine', 'runtime', 'stress', 'scenario', 'snapshot', 'smmu'],
+  cli: ['arch', 'explain', 'machine', 'runtime', 'scenario', 'snapshot', 'stress'],
   workers: ['arch', 'memory', 'smmu', 'bus', 'devices', 'software', 'machine', 'runtime'],
 };
 

@@ -1,5 +1,5 @@
 /**
- * The ID registers (IHI 0070 6.3.1 to 6.3.9, 6.3.53 to 6.3.55): what an SMMU says of itself.
+ * The ID registers (IHI 0070 6.3.1 to 6.3.9, 6.3.52 and 6.3.53): what an SMMU says of itself.
  *
  * An instance is configured by these words and nothing else decides whether a feature is there: the core reads
  * its features from the same bits that software reads, so what is advertised is what is implemented.
@@ -103,7 +103,7 @@ export const AIDR = layout('SMMU_AIDR', '6.3.8', 32, {
   Res8: res(31, 8),
 });
 
-export const S_IDR0 = layout('SMMU_S_IDR0', '6.3.53', 32, {
+export const S_IDR0 = layout('SMMU_S_IDR0', '6.3.52', 32, {
   Res0: res(12, 0),
   MSI: f(13),
   Res14: res(23, 14),
@@ -112,7 +112,7 @@ export const S_IDR0 = layout('SMMU_S_IDR0', '6.3.53', 32, {
   ECMDQ: f(31),
 });
 
-export const S_IDR1 = layout('SMMU_S_IDR1', '6.3.54', 32, {
+export const S_IDR1 = layout('SMMU_S_IDR1', '6.3.53', 32, {
   S_SIDSIZE: f(5, 0),
   Res6: res(28, 6),
   SEL2: f(29),

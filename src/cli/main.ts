@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { DEFECT, USAGE, UsageError } from './exit-status.js';
-import { cacheEntries, machineOptions } from './options.js';
+import { cacheEntries, laneCount, machineOptions } from './options.js';
 import { complain, endQuietlyOnClosedPipe } from './terminal.js';
 
 const EPILOGUE = 'Exit status: 0 as it should be, 1 not so, 2 a wrong command line or an unreadable file.';
@@ -47,6 +47,12 @@ const cli = yargs(hideBin(process.argv))
     'Start a machine, drive its workload and verify every byte',
     (command) =>
       machineOptions(command)
+        .option('lanes', {
+          describe: 'DMA threads (default: one per processor, no more than devices with work)',
+          type: 'string',
+          requiresArg: true,
+          coerce: laneCount,
+        })
         .example('$0 run machines/one-smmu.yaml', 'One SMMU, one device: the default machine')
         .example('$0 run board.yaml --set smmus.smmu0.tlb=off', 'The same workload without a TLB')
         .example('$0 run board.yaml --json', 'The report as JSON')

@@ -14,6 +14,16 @@ export function cacheEntries(option: string): (text: string) => number {
   };
 }
 
+/** Each thread attaches to guest memory under a number of its own, of which there are 255. */
+const LANES_MAX = 128;
+
+/** How many threads do DMA. */
+export function laneCount(text: string): number {
+  const lanes = /^[0-9]{1,3}$/.test(text) ? Number(text) : 0;
+  if (lanes >= 1 && lanes <= LANES_MAX) return lanes;
+  throw new UsageError(`--lanes: '${text}' is not a number from 1 to ${LANES_MAX}`);
+}
+
 /** A machine file and what the command line changes in it. */
 export function machineOptions<T>(yargs: Argv<T>) {
   return yargs

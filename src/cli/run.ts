@@ -1,1 +1,75 @@
-export async function run(_: unknown): Promise<number> { return 70; }
+/**
+ * `smmulator run FILE`: starts a machine, drives its workload, verifies every byte and reports.
+ */
+import type { Machine } from '../machine/types.js';
+import type { RunReport } from '../runtime/report.js';
+import { renderReport } from '../runtime/report-table.js';
+import { type RunOptions, runMachine } from '../runtime/run.js';
+import { MachineFailure } from '../runtime/supervisor.js';
+import { FAILURE, SUCCESS } from './exit-status.js';
+import { isSound, loadMachineFile, reportDiagnostics } from './machine-file.js';
+import type { MachineArguments } from './options.js';
+import { ProgressPrinter } from './progress.js';
+import { colours, complain, say } from './terminal.js';
+
+/** Ctrl-C, once: the workload ends early and is reported. Twice: Node's own way, at once. */
+async function interruptible<Result>(work: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
+  const controller = new AbortController();
+  const stop = () => controller.abort();
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, stop);
+  try {
+    return await work(controller.signal);
+  } finally {
+    for (const name of ['SIGINT', 'SIGTERM'] as const) process.removeListener(name, stop);
+  }
+}
+
+function introduce({ name, smmus, devices, software, workload }: Machine): void {
+  const counts = [
+    `${smmus.length} SMMUs (${smmus.map(({ id }) => id).join(', ')})`,
+    `${devices.length} devices`,
+    `${software.length} programmed streams`,
+    `${workload.length} workload steps`,
+  ];
+  say(`machine ${colours.bold(name)}: ${counts.join(', ')}`);
+}
+
+function printReport(report: RunReport, json: boolean): void {
+  if (json) say(JSON.stringify(report, undefined, 2));
+  else say(`\n${renderReport(report)}`);
+}
+
+async function drive(machine: Machine, options: RunOptions, json: boolean): Promise<RunReport> {
+  if (json) return await runMachine(machine, options);
+  introduce(machine);
+  const printer = new ProgressPrinter();
+  try {
+    return await runMachine(machine, options, (progress) => printer.show(progress));
+  } finally {
+    printer.clear();
+  }
+}
+
+export interface RunArguments extends MachineArguments {
+  readonly lanes?: number | undefined;
+}
+
+export async function run(args: RunArguments): Promise<number> {
+  const loaded = await loadMachineFile(args);
+  const { machine } = loaded;
+  // A document on stdout is the run's alone, unless there is no run.
+  if (!isSound(loaded) || !args.json) reportDiagnostics(loaded, args.json);
+  if (machine === undefined) return FAILURE;
+  const lanes = args.lanes === undefined ? {} : { lanes: args.lanes };
+  try {
+    const report = await interruptible((signal) => drive(machine, { signal, ...lanes }, args.json));
+    printReport(report, args.json);
+    return report.ok ? SUCCESS : FAILURE;
+  } catch (error) {
+    if (!(error instanceof MachineFailure)) throw error;
+    if (args.json)
+      say(JSON.stringify({ machine: machine.name, ok: false, failures: [error.message] }, undefined, 2));
+    complain(`smmulator: ${error.message}`);
+    return FAILURE;
+  }
+}

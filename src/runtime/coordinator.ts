@@ -20,6 +20,8 @@ import { Supervisor } from './supervisor.js';
 
 /** A thread without a sign of life for this long hangs. Generous: the host may be busy with something else. */
 const HUNG_MS = 15_000;
+/** A thread that has not come up after this long will not. */
+const START_MS = 60_000;
 
 export interface StartOptions {
   /** DMA threads. */
@@ -66,13 +68,25 @@ export class RunningMachine {
     this.#pool = pool('#workers/dma', options.lanes);
     this.#software = pool('#workers/software', 1);
     for (let lane = 0; lane < options.lanes; lane++) {
-      this.supervisor.watch(laneName(lane), view.control.offsets.lanes[lane]!, () => this.#describeLane());
+      this.supervisor.watch(laneName(lane), view.control.offsets.lanes[lane]!, () => 'doing DMA');
     }
     this.supervisor.watch('software', view.control.offsets.software, () => 'programming the SMMUs');
   }
 
   async whenStarted(): Promise<void> {
-    await this.supervisor.guard(Promise.all(this.#workers.map(({ api }) => api.start())));
+    const starting = new Set(this.machine.smmus.map(({ id }) => id));
+    const timer = setTimeout(() => {
+      for (const id of starting) this.supervisor.fail(id, `did not start within ${START_MS / 1000} s`);
+    }, START_MS);
+    const starts = this.#workers.map(async ({ api }, index) => {
+      await api.start();
+      starting.delete(this.machine.smmus[index]!.id);
+    });
+    try {
+      await this.supervisor.guard(Promise.all(starts));
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /** Work for the DMA pool: rejects with a MachineFailure when the machine fails, whoever's fault that is. */
@@ -140,13 +154,16 @@ export class RunningMachine {
     return { worker, api: wrap<SmmuApi>(endpointOf(worker)) };
   }
 
-  async #run<Result>(threads: Piscina, thread: string, name: string, task: unknown): Promise<Result> {
+  #run<Result>(threads: Piscina, thread: string, name: string, task: unknown): Promise<Result> {
     const work: Promise<Result> = threads.run(task, { name });
     // The first failure is the cause: a thread that gave up because of another's death is not reported for it.
     work.catch((error) => {
-      if (this.#closing === undefined) this.supervisor.fail(thread, `died: ${errorText(error)}`);
+      if (this.#closing === undefined) this.supervisor.fail(thread, `failed: ${errorText(error)}`);
     });
-    return await this.supervisor.guard(work);
+    const guarded = this.supervisor.guard(work);
+    // The caller may be waiting for something else when the machine fails.
+    guarded.catch(() => {});
+    return guarded;
   }
 
   /** The registers that tell how far an SMMU has come. */
@@ -158,10 +175,6 @@ export class RunningMachine {
         (key) => `${key} 0x${readRegister(words, BANKS[NON_SECURE][key].offset, 4, NON_SECURE).toString(16)}`,
       )
       .join(', ');
-  }
-
-  #describeLane(): string {
-    return 'doing DMA';
   }
 }
 

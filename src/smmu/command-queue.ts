@@ -125,11 +125,13 @@ export class CommandQueue {
   #consume(queue: QueueGeometry): void {
     const words = this.#words;
     if (!this.#space.load(entryAddress(queue, this.#bank.read('CMDQ_CONS')), words, COMMAND_BYTES / 8)) {
-      return this.#fail(CERROR_ABT);
+      this.#fail(CERROR_ABT);
+      return;
     }
     const command = this.#accepted[get(words, COMMAND.Opcode)];
     if (command === undefined || hasIllegalParameters(command, words, this.#bank.security, this.#ranges)) {
-      return this.#fail(CERROR_ILL);
+      this.#fail(CERROR_ILL);
+      return;
     }
     if (command.opcode === CMD_SYNC) {
       this.#syncing = true;

@@ -47,7 +47,8 @@ interface CachedSte {
 /** Told about each structure of a look-up; absent in normal running. */
 export interface ConfigObserver {
   structure(name: 'L1STD' | 'STE' | 'L1CD' | 'CD', address: number, pa: number, words: Int32Array): void;
-  configHit(name: 'STE' | 'CD', StreamID: number, SubstreamID: number): void;
+  /** A structure was in the configuration cache; with its STE. */
+  configHit(name: 'STE' | 'CD', ste: Ste): void;
 }
 
 /** Terminated without an event: STE.Config 0b0xx, or an invalid StreamID with RECINVSID == 0. */
@@ -101,12 +102,12 @@ export class ConfigCache {
    */
   lookup(StreamID: number, SubstreamID: number, security: SecurityState): StreamContext | undefined {
     let cached = this.#cached[security].get(StreamID);
-    if (cached !== undefined) this.observer?.configHit('STE', StreamID, SubstreamID);
+    if (cached !== undefined) this.observer?.configHit('STE', cached.ste);
     else cached = this.#fetchSte(StreamID, security);
     if (cached === undefined) return undefined;
     const known = cached.contexts.get(SubstreamID);
     if (known !== undefined) {
-      this.observer?.configHit('CD', StreamID, SubstreamID);
+      this.observer?.configHit('CD', cached.ste);
       return known;
     }
     return this.#makeContext(cached, StreamID, SubstreamID, security);

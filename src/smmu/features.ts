@@ -27,6 +27,7 @@ export interface Features {
   readonly xnx: boolean;
   readonly fwb: boolean;
   readonly stt: boolean;
+  readonly ril: boolean;
   readonly e0pd: boolean;
   readonly epan: boolean;
   /** Output address size in bits (IHI 0070 3.4). */
@@ -75,6 +76,7 @@ export function readFeatures(idr: IdRegisters): Features {
     xnx: flag(idr3, IDR3.fields.XNX),
     fwb: flag(idr3, IDR3.fields.FWB),
     stt: flag(idr3, IDR3.fields.STT),
+    ril: flag(idr3, IDR3.fields.RIL),
     e0pd: flag(idr3, IDR3.fields.E0PD),
     epan: flag(idr3, IDR3.fields.EPAN),
     oas,

@@ -214,6 +214,7 @@ export class Invalidator {
 
   /**
    * One page, or a range when TG is given (4.4.1.1). The range ends with its half of the address space: it does not wrap.
+   * Without IDR3.RIL the range and hint fields are RES0 and have no effect.
    */
   #byRange(): void {
     const words = this.#words;
@@ -221,7 +222,7 @@ export class Invalidator {
     const page = ((words[3]! >>> 12) & 0xff) * TWO_32 + (((words[2]! >>> 12) | (words[3]! << 20)) >>> 0);
     scope.firstPage = scope.lastPage = page;
     const tg = get(words, COMMAND.TG);
-    if (tg === 0) return;
+    if (tg === 0 || !this.#features.ril) return;
     const granuleBits = 10 + 2 * tg;
     const scaleField = get(words, COMMAND.SCALE);
     const scale = this.#features.ds ? Math.min(scaleField, SCALE_MAX) : scaleField & 0x1f;

@@ -378,6 +378,7 @@ export class Tbu {
     allowed: number,
     space: SecurityState,
   ): void {
+    if (this.#observer !== undefined) return;
     const slot = pageLo & L0_MASK;
     this.#l0Tags[slot] = (pageHi & 0x1ff) * TWO_32 + (pageLo >>> 0) + context.tag * CONTEXT_SCALE;
     this.#l0Pages[slot] = outPage;

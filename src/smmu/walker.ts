@@ -182,7 +182,7 @@ export class Walker {
       this.observer?.stage2Hit(this.#out2, this.#own2 & ALL);
     } else if (!this.#walkStage2(context, table, ipa, page, faultClass)) return false;
     if ((this.#own2 & need) === 0) return this.#fail(F_PERMISSION, STAGE_2, faultClass);
-    if (faultClass === CLASS_TT && context.ste.s2PTW && (this.#own2 & OWN_DEVICE) !== 0) {
+    if (faultClass !== CLASS_IN && context.ste.s2PTW && (this.#own2 & OWN_DEVICE) !== 0) {
       return this.#fail(F_PERMISSION, STAGE_2, faultClass);
     }
     this.outPage = this.#out2;
@@ -366,7 +366,12 @@ function pageWithin(lo: number, hi: number, bits: number): number {
 }
 
 /** The output address of a descriptor, aligned to 2^bits (DDI 0487 D8.3.1, with FEAT_LPA and FEAT_LPA2 formats). */
-function outputAddress(table: TranslationTable, lo: number, hi: number, bits: number): number {
+export function outputAddress(
+  table: Pick<TranslationTable, 'lpa' | 'ds'>,
+  lo: number,
+  hi: number,
+  bits: number,
+): number {
   let address: number;
   if (bits >= 32) address = (hi & 0xffff & (-1 << (bits - 32))) * TWO_32;
   else address = (hi & 0xffff) * TWO_32 + ((lo & (-1 << bits)) >>> 0);

@@ -1,0 +1,237 @@
+/**
+ * A translation as text, to be read by people and pasted into a bug report: one line for each thing that the SMMU
+ * looked at, with its address, its value, what it means and the section that says so.
+ */
+import { EVENTS, formatEvent } from '../arch/events.js';
+import type { Layout } from '../arch/layout.js';
+import { BANKS } from '../arch/registers.js';
+import { NON_SECURE, SECURE, SECURITY_NAMES, type SecurityState } from '../arch/security.js';
+import { CD, L1CD, L1STD, STE } from '../arch/structures.js';
+import { readFeatures } from '../smmu/features.js';
+import { STREAM_WORLD_NAMES } from '../smmu/stream-world.js';
+import type { TranslationTable } from '../smmu/table.js';
+import { OK, OUTCOME_NAMES } from '../smmu/transaction.js';
+import { describeDescriptor, printSize } from './descriptor.js';
+import { reasonsOf, steOf, tableOf, usesTtb1 } from './reason.js';
+import { dword, dwords, fieldValues, hex, printField, printNeed, printPermissions, wrap } from './text.js';
+import { findStep, type Step, type StepOf, type StructureName, type Translation } from './trace.js';
+
+/** Where an access comes from, where that is known. */
+export interface Origin {
+  readonly device: string;
+  /** `bb:ss.f` */
+  readonly bdf: string;
+  readonly requesterID: number;
+}
+
+const STRUCTURES: Readonly<Record<StructureName, Layout>> = { L1STD, STE, L1CD, CD };
+const LABEL_WIDTH = 14;
+const TEXT_WIDTH = 100;
+const PURPOSES = ['a CD', 'a stage 1 descriptor', 'the access'] as const;
+const GBPA = { [NON_SECURE]: BANKS[NON_SECURE].GBPA, [SECURE]: BANKS[SECURE].GBPA } as const;
+
+/** Collects lines; what does not fit into one goes on below its first word. */
+class Report {
+  readonly lines: string[] = [];
+
+  add(label: string, text: string, section?: string): void {
+    const end = section === undefined ? '' : `  (${section})`;
+    this.lines.push(`${label.padEnd(LABEL_WIDTH)} ${text}${end}`.trimEnd());
+  }
+
+  /** Pieces over several lines, the section on the first. */
+  pieces(label: string, pieces: readonly string[], section?: string): void {
+    const [first = '', ...rest] = wrap(pieces, TEXT_WIDTH);
+    this.add(label, first, section);
+    for (const line of rest) this.add('', line);
+  }
+}
+
+/** The whole explanation, line by line, without a line end. */
+export function renderTranslation(translation: Translation, origin?: Origin): string[] {
+  const report = new Report();
+  renderRequest(report, translation, origin);
+  const nested = steOf(translation)?.stage2 !== undefined;
+  let fetchingDescriptors = false;
+  for (const step of translation.steps) {
+    if (step.kind === 'context') {
+      renderContext(report, translation, step);
+      fetchingDescriptors = step.context.cd !== undefined;
+    } else renderStep(report, translation, step, nested && fetchingDescriptors ? '    ' : '  ');
+  }
+  renderResult(report, translation);
+  return report.lines;
+}
+
+function renderRequest(report: Report, { config, request }: Translation, origin: Origin | undefined): void {
+  const { StreamID, SubstreamID, SEC_SID, iova, write, privileged, instruction, ns } = request;
+  const from =
+    origin === undefined
+      ? ''
+      : `${origin.device}, ${origin.bdf}, Requester ID ${hex(origin.requesterID)} -> `;
+  const substream = SubstreamID < 0 ? '' : `, SubstreamID ${hex(SubstreamID)}`;
+  report.add(config.id, `${from}StreamID ${hex(StreamID)}${substream}, SEC_SID ${SECURITY_NAMES[SEC_SID]}`);
+  const what = write ? 'write' : instruction ? 'instruction fetch' : 'read';
+  const attribute = SEC_SID === SECURE ? `, NS == ${ns ? 1 : 0}` : '';
+  report.add('access', `${privileged ? 'privileged' : 'unprivileged'} ${what} at ${hex(iova)}${attribute}`);
+}
+
+function renderStep(report: Report, translation: Translation, step: Step, inset: string): void {
+  switch (step.kind) {
+    case 'bank':
+      return renderBank(report, translation, step);
+    case 'structure':
+      return renderStructure(report, step);
+    case 'config-hit':
+      return report.add(step.name, 'from the configuration cache', 'IHI 0070 3.3.3');
+    case 'tlb-hit':
+      return renderTlbHit(report, step);
+    case 'stage2':
+      return renderStage2(report, translation, step, inset);
+    case 'stage2-hit':
+      return report.add(
+        `${inset}TLB hit`,
+        `pa ${hex(step.pa)}; grants ${printPermissions(step.permissions)}`,
+        'IHI 0070 3.17',
+      );
+    case 'descriptor':
+      return renderDescriptor(report, translation, step, inset);
+    case 'leaf':
+      return renderLeaf(report, translation, step, inset);
+    case 'event':
+      return renderEvent(report, step);
+    case 'context':
+    case 'fault':
+      return undefined;
+  }
+}
+
+function renderBank(report: Report, { config }: Translation, { controls, security }: StepOf<'bank'>): void {
+  const S = security === SECURE ? 'S_' : '';
+  if (!controls.smmuen) {
+    const fields = fieldValues(GBPA[security], [controls.gbpa], 'non-zero').filter(
+      ({ reserved }) => !reserved,
+    );
+    report.add(`SMMU_${S}CR0`, 'SMMUEN == 0: GBPA decides', 'IHI 0070 6.3.9');
+    report.pieces(`SMMU_${S}GBPA`, [hex(controls.gbpa >>> 0), ...fields.map(printField)], 'IHI 0070 6.3.14');
+    return;
+  }
+  const bits = Math.min(controls.log2size, readFeatures(config.idr).sidSize);
+  const form = controls.twoLevel ? `2-level, SPLIT ${controls.split}` : 'linear';
+  report.add(
+    'Stream table',
+    `${hex(controls.strtabBase)}, ${form}, ${bits} StreamID bits (SMMU_${S}STRTAB_BASE, SMMU_${S}STRTAB_BASE_CFG)`,
+    'IHI 0070 3.3.1',
+  );
+}
+
+function renderStructure(report: Report, { name, address, pa, words }: StepOf<'structure'>): void {
+  const of = STRUCTURES[name];
+  const where = address === pa ? `pa ${hex(pa)}` : `ipa ${hex(address)} pa ${hex(pa)}`;
+  report.pieces(name, [`${where}:`, ...dwords(words)], `IHI 0070 ${of.section}`);
+  const fields = fieldValues(of, words, 'non-zero').filter(({ reserved }) => !reserved);
+  const pieces = fields.length === 0 ? ['all fields are 0'] : fields.map(printField);
+  for (const line of wrap(pieces, TEXT_WIDTH)) report.add('', `  ${line}`);
+}
+
+function printTable(table: TranslationTable): string {
+  return (
+    `${printSize(table.granuleBits)} granule, ${table.inputBits}-bit input, ${table.outputBits}-bit output, ` +
+    `table at ${hex(table.base)}, starts at level ${table.startLevel}`
+  );
+}
+
+function renderContext(report: Report, translation: Translation, { context }: StepOf<'context'>): void {
+  const { cd, ste, world, vmid, asid } = context;
+  const tags = [
+    STREAM_WORLD_NAMES[world],
+    ...(cd === undefined || context.singlePrivilege ? [] : [`ASID ${asid}`]),
+    ...(ste.stage2 === undefined ? [] : [`VMID ${vmid}`]),
+  ];
+  report.add('StreamWorld', tags.join(', '), 'IHI 0070 3.3.3');
+  if (cd === undefined) {
+    report.add('stage 1', 'bypassed', 'IHI 0070 5.2');
+    if (ste.stage2 === undefined) report.add('stage 2', 'bypassed', 'IHI 0070 5.2');
+    return;
+  }
+  const table = tableOf(translation, 1);
+  const half = usesTtb1(translation) ? 'TTB1' : 'TTB0';
+  const walk = table === undefined ? 'no table walks' : printTable(table);
+  report.add('stage 1', `${half}: ${walk}`, 'DDI 0487 D8.2');
+}
+
+function renderTlbHit(report: Report, { pa, own, parent, sizeBits }: StepOf<'tlb-hit'>): void {
+  const both = own & parent;
+  const combined = (parent & own) === own ? '' : ` (stage 1 alone: ${printPermissions(own)})`;
+  report.add(
+    '  TLB hit',
+    `${printSize(sizeBits)} entry, pa ${hex(pa)}; grants ${printPermissions(both)}${combined}`,
+    'IHI 0070 3.17',
+  );
+}
+
+function renderStage2(
+  report: Report,
+  translation: Translation,
+  { ipa, faultClass }: StepOf<'stage2'>,
+  inset: string,
+): void {
+  const label = inset === '  ' ? 'stage 2' : '  stage 2';
+  const table = printTable(tableOf(translation, 2)!);
+  report.add(label, `ipa ${hex(ipa)} of ${PURPOSES[faultClass]}; ${table}`, 'DDI 0487 D8.2');
+}
+
+function spaceNote(space: SecurityState): string {
+  return space === SECURE ? ' secure' : '';
+}
+
+function renderDescriptor(
+  report: Report,
+  translation: Translation,
+  { stage, level, address, pa, space, lo, hi }: StepOf<'descriptor'>,
+  inset: string,
+): void {
+  const { text } = describeDescriptor(tableOf(translation, stage)!, stage, level, lo, hi);
+  const where = address === pa ? `pa ${hex(pa)}` : `ipa ${hex(address)} pa ${hex(pa)}`;
+  const label = `${stage === 1 ? '  ' : inset}level ${level}`;
+  report.add(label, `${where}${spaceNote(space)}: ${dword(lo, hi)}  ${text}`, 'DDI 0487 D8.3.1');
+}
+
+function renderLeaf(
+  report: Report,
+  translation: Translation,
+  { stage, pa, permissions }: StepOf<'leaf'>,
+  inset: string,
+): void {
+  const output = stage === 1 && steOf(translation)?.stage2 !== undefined ? 'ipa' : 'pa';
+  report.add(
+    `${stage === 1 ? '  ' : inset}output`,
+    `${output} ${hex(pa)}; grants ${printPermissions(permissions)}`,
+    stage === 1 ? 'DDI 0487 D8.4.1' : 'DDI 0487 D8.4.2',
+  );
+}
+
+function renderEvent(report: Report, { words, security }: StepOf<'event'>): void {
+  const of = EVENTS.get(words[0]! & 0xff);
+  const S = security === SECURE ? 'Secure ' : '';
+  report.pieces('event', [`${S}${formatEvent(words)}`], of && `IHI 0070 ${of.section}`);
+  report.pieces('', [
+    'record',
+    ...Array.from({ length: 4 }, (_, i) => dword(words[2 * i]!, words[2 * i + 1]!)),
+  ]);
+}
+
+function renderResult(report: Report, translation: Translation): void {
+  const need = findStep(translation, 'context')?.need;
+  const { outcome, pa, space } = translation;
+  const needed = need === undefined ? '' : `; ${printNeed(need)} needed`;
+  if (outcome === OK) {
+    report.add(
+      'result',
+      `ok: pa ${hex(pa)}, ${SECURITY_NAMES[space]} PA space${needed}${need === undefined ? '' : ', granted'}`,
+    );
+    return;
+  }
+  report.add('result', `${OUTCOME_NAMES[outcome]}${needed}`);
+  for (const { text, section } of reasonsOf(translation)) report.add('cause', text, section);
+}

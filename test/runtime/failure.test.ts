@@ -1,0 +1,43 @@
+/** F10, H9: a thread that dies or hangs ends the run, with its name and state, and nothing is left behind. */
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { startMachine } from '../../src/runtime/coordinator.js';
+import { MachineFailure } from '../../src/runtime/supervisor.js';
+import { twoSmmus } from './machines.js';
+
+const VICTIM = fileURLToPath(new URL('./doomed-run.mjs', import.meta.url));
+
+describe('F10: an SMMU thread that breaks in the middle of a run', () => {
+  it.each([
+    ['throw', /^smmu1 died: sabotaged \(.*CMDQ_PROD 0x[0-9a-f]+/],
+    ['exit', /^smmu1 died: its thread exited with code 3 \(/],
+    ['hang', /^smmu1 hangs: no sign of life for [\d.]+ s \(/],
+  ])('%s: the run rejects with name and state, and the process ends by itself', (how, message) => {
+    // A process that had a thread or a handle left would not end, and be killed with a signal instead.
+    const { status, signal, stdout, stderr } = spawnSync(process.execPath, [VICTIM, how], {
+      encoding: 'utf8',
+      timeout: 40_000,
+    });
+    expect({ status, signal, stderr }).toEqual({ status: 1, signal: null, stderr: '' });
+    expect(stdout).toMatch(message);
+  });
+
+  it('a call to a dead thread is answered by the failure', async () => {
+    const running = await startMachine(twoSmmus(), { lanes: 1 });
+    running.sabotage(0, 'exit');
+    const askAgainAndAgain = async () => {
+      for (;;) await running.statistics(0);
+    };
+    await expect(askAgainAndAgain()).rejects.toThrow(MachineFailure);
+    await running.close();
+    await running.close();
+  });
+
+  it('a clean close is no failure', async () => {
+    const running = await startMachine(twoSmmus(), { lanes: 2 });
+    expect(await running.statistics(1)).toEqual({ commands: 0, events: 0 });
+    await running.close();
+    expect(running.supervisor.failure).toBeUndefined();
+  });
+});
