@@ -29,6 +29,11 @@ export const CLASS_TT = 1;
 export const CLASS_IN = 2;
 
 const HEADER = { EventNumber: f(7, 0), SSV: f(11), SubstreamID: f(31, 12), StreamID: f(63, 32) } as const;
+const SUBSTREAM_ERROR: Partial<Record<EventField, Field>> = {
+  EventNumber: HEADER.EventNumber,
+  SubstreamID: HEADER.SubstreamID,
+  StreamID: HEADER.StreamID,
+};
 const ACCESS = { PnU: f(97), InD: f(98), RnW: f(99), InputAddr: f(191, 128) } as const;
 const FETCH = { Reason: f(79, 64), GPCF: f(80), FetchAddr: f(247, 195) } as const;
 const CLASS = f(105, 104, { 0: 'CD', 1: 'TT', 2: 'IN' });
@@ -41,6 +46,10 @@ const FAULT = {
   ...STAGE,
   IPA: f(247, 204),
 } as const;
+
+/** Low address bits that a field leaves out, for printing. */
+const ADDRESS_SHIFT: Readonly<Record<string, bigint>> = { FetchAddr: 3n, IPA: 12n };
+const ALWAYS_PRINTED: ReadonlySet<string> = new Set(['StreamID', 'InputAddr', 'RnW']);
 
 export type EventField =
   | keyof typeof HEADER
@@ -77,7 +86,11 @@ export const EVENTS: ReadonlyMap<number, Layout<EventField>> = new Map([
     F_TRANSL_FORBIDDEN,
     event('F_TRANSL_FORBIDDEN', '7.3.8', { RnW: ACCESS.RnW, InputAddr: ACCESS.InputAddr }),
   ],
-  [C_BAD_SUBSTREAMID, event('C_BAD_SUBSTREAMID', '7.3.9', {})],
+  // No SSV: the SubstreamID is always valid.
+  [
+    C_BAD_SUBSTREAMID,
+    layout('C_BAD_SUBSTREAMID', '7.3.9', 256, SUBSTREAM_ERROR as Record<EventField, Field>),
+  ],
   [F_CD_FETCH, event('F_CD_FETCH', '7.3.10', FETCH)],
   [C_BAD_CD, event('C_BAD_CD', '7.3.11', {})],
   [F_WALK_EABT, event('F_WALK_EABT', '7.3.12', { ...FETCH, ...ACCESS, ...STAGE })],
@@ -98,23 +111,27 @@ export function eventName(number: number): string {
   return EVENTS.get(number)?.name ?? `event 0x${number.toString(16).padStart(2, '0')}`;
 }
 
-/** A record in one line, as `F_TRANSLATION StreamID=0x8 ... CLASS=IN InputAddr=0x1000`; zero fields are left out. */
-export function formatEvent(words: Words): string {
-  const number = words[0]! & 0xff;
-  const of = EVENTS.get(number);
-  if (of === undefined) return eventName(number);
-  const parts = [of.name];
+/**
+ * The fields of a record that say something, by name, printed: labels where the architecture has them, else hex;
+ * addresses in full. Zero fields are left out, but not who, where and whether it read.
+ */
+export function eventFields(words: Words): Record<string, string> {
+  const of = EVENTS.get(words[0]! & 0xff);
+  const printed: Record<string, string> = {};
+  if (of === undefined) return printed;
+  const hasSubstream = of.fields.SSV === undefined || getBig(words, of.fields.SSV) === 1n;
   for (const [name, field] of Object.entries<Field>(of.fields)) {
-    if (
-      name === 'EventNumber' ||
-      (name === 'SubstreamID' && !((words[0]! >>> 11) & 1) && number !== C_BAD_SUBSTREAMID)
-    )
-      continue;
-    const value = getBig(words, field) << (name === 'FetchAddr' ? 3n : name === 'IPA' ? 12n : 0n);
+    if (name === 'EventNumber' || (name === 'SubstreamID' && !hasSubstream)) continue;
+    const value = getBig(words, field) << (ADDRESS_SHIFT[name] ?? 0n);
     const label = field.values?.[Number(value)];
-    if (label !== undefined) parts.push(`${name}=${label}`);
-    else if (value !== 0n || name === 'StreamID' || name === 'InputAddr' || name === 'RnW')
-      parts.push(`${name}=0x${value.toString(16)}`);
+    if (label !== undefined) printed[name] = label;
+    else if (value !== 0n || ALWAYS_PRINTED.has(name)) printed[name] = `0x${value.toString(16)}`;
   }
-  return parts.join(' ');
+  return printed;
+}
+
+/** A record in one line, as `F_TRANSLATION StreamID=0x8 RnW=0x1 InputAddr=0x1000 CLASS=IN`. */
+export function formatEvent(words: Words): string {
+  const fields = Object.entries(eventFields(words)).map(([name, value]) => `${name}=${value}`);
+  return [eventName(words[0]! & 0xff), ...fields].join(' ');
 }

@@ -4,7 +4,7 @@
 import { FAILURE, SUCCESS } from './exit-status.js';
 import { isSound, loadMachineFile, reportDiagnostics } from './machine-file.js';
 import type { MachineArguments } from './options.js';
-import { colours, say } from './terminal.js';
+import { colours, counted, say } from './terminal.js';
 
 export async function check(args: MachineArguments): Promise<number> {
   const loaded = await loadMachineFile(args);
@@ -12,10 +12,13 @@ export async function check(args: MachineArguments): Promise<number> {
   const sound = isSound(loaded);
   if (args.json) return sound ? SUCCESS : FAILURE;
   const count = (severity: string) => loaded.diagnostics.filter((each) => each.severity === severity).length;
-  if (loaded.diagnostics.length > 0) say(`${count('error')} errors, ${count('warning')} warnings`);
+  if (loaded.diagnostics.length > 0)
+    say(`${counted(count('error'), 'error')}, ${counted(count('warning'), 'warning')}`);
   if (sound && loaded.machine !== undefined) {
     const { name, smmus, devices } = loaded.machine;
-    say(`${colours.green('ok')}: machine ${name}, ${smmus.length} SMMUs, ${devices.length} devices`);
+    say(
+      `${colours.green('ok')}: machine ${name}, ${counted(smmus.length, 'SMMU')}, ${counted(devices.length, 'device')}`,
+    );
   }
   return sound ? SUCCESS : FAILURE;
 }

@@ -4,11 +4,12 @@
 import type { RunProgress } from '../runtime/report.js';
 import { say } from './terminal.js';
 
-const PHASES: Readonly<Record<RunProgress['phase'], string>> = {
-  boot: 'boot: software programs the SMMUs',
-  dma: 'dma: devices work through their streams',
-  verify: 'verify: memory is compared with what the devices must have left there',
-};
+/** In the order in which they come. */
+const PHASES: readonly { readonly phase: RunProgress['phase']; readonly line: string }[] = [
+  { phase: 'boot', line: 'boot: software programs the SMMUs' },
+  { phase: 'dma', line: 'dma: devices work through their streams' },
+  { phase: 'verify', line: 'verify: memory is compared with what the devices must have left there' },
+];
 
 const ERASE_LINE = '\r\u001b[K';
 
@@ -18,19 +19,22 @@ function progressLine({ accesses, bytes, aborts, devicesDone, devices }: RunProg
 }
 
 export class ProgressPrinter {
-  #phase: RunProgress['phase'] | undefined;
+  #announced = 0;
+  #changing = false;
 
   show(progress: RunProgress): void {
     this.clear();
-    if (progress.phase !== this.#phase) {
-      this.#phase = progress.phase;
-      say(PHASES[progress.phase]);
-    }
-    if (process.stderr.isTTY && progress.phase === 'dma') process.stderr.write(progressLine(progress));
+    const current = PHASES.findIndex(({ phase }) => phase === progress.phase);
+    // A phase may be over before anybody asks for progress; it is told all the same.
+    for (; this.#announced <= current; this.#announced++) say(PHASES[this.#announced]!.line);
+    if (!process.stderr.isTTY || progress.phase !== 'dma') return;
+    process.stderr.write(progressLine(progress));
+    this.#changing = true;
   }
 
   /** Takes the changing line away, before something else is printed. */
   clear(): void {
-    if (process.stderr.isTTY && this.#phase === 'dma') process.stderr.write(ERASE_LINE);
+    if (this.#changing) process.stderr.write(ERASE_LINE);
+    this.#changing = false;
   }
 }

@@ -7,7 +7,7 @@ import { MemoryPool } from '../scenario/memory.js';
 import type { Difference } from '../scenario/replay.js';
 import { replayFile, type ScenarioResult } from '../scenario/run-file.js';
 import { FAILURE, SUCCESS, USAGE } from './exit-status.js';
-import { colours, complain, say } from './terminal.js';
+import { colours, complain, counted, say } from './terminal.js';
 
 export interface ReplayArguments extends CacheSizes {
   readonly files: readonly string[];
@@ -34,12 +34,13 @@ function printDifference({ stepNumber, line, smmu, step, expected, got, state }:
 function printResult(result: ScenarioResult, verbose: boolean): void {
   const where = `${result.file}:${result.line}: ${result.name}`;
   if (result.status === 'ok') {
-    if (verbose) say(`${where}: ${colours.green('ok')} (${result.steps} steps)`);
+    if (verbose) say(`${where}: ${colours.green('ok')} (${counted(result.steps, 'step')})`);
   } else if (result.status === 'skipped') {
     say(`${where}: ${colours.yellow('skipped')}: ${result.reason}`);
   } else {
     say(`${where}: ${colours.red('failed')}${result.spec === '' ? '' : ` (${result.spec})`}`);
     printDifference(result.difference);
+    for (const text of result.explanation) say(`      ${text}`);
   }
 }
 

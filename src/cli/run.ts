@@ -10,7 +10,7 @@ import { FAILURE, SUCCESS } from './exit-status.js';
 import { isSound, loadMachineFile, reportDiagnostics } from './machine-file.js';
 import type { MachineArguments } from './options.js';
 import { ProgressPrinter } from './progress.js';
-import { colours, complain, say } from './terminal.js';
+import { colours, complain, counted, say } from './terminal.js';
 
 /** Ctrl-C, once: the workload ends early and is reported. Twice: Node's own way, at once. */
 async function interruptible<Result>(work: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
@@ -26,10 +26,10 @@ async function interruptible<Result>(work: (signal: AbortSignal) => Promise<Resu
 
 function introduce({ name, smmus, devices, software, workload }: Machine): void {
   const counts = [
-    `${smmus.length} SMMUs (${smmus.map(({ id }) => id).join(', ')})`,
-    `${devices.length} devices`,
-    `${software.length} programmed streams`,
-    `${workload.length} workload steps`,
+    `${counted(smmus.length, 'SMMU')} (${smmus.map(({ id }) => id).join(', ')})`,
+    counted(devices.length, 'device'),
+    counted(software.length, 'programmed stream'),
+    counted(workload.length, 'workload step'),
   ];
   say(`machine ${colours.bold(name)}: ${counts.join(', ')}`);
 }

@@ -15,6 +15,11 @@ export function complain(line: string): void {
   process.stderr.write(`${line}\n`);
 }
 
+/** `1 device`, `2 devices`. */
+export function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
+
 /** A reader that went away, as `head` does, is no error: there is nobody left to tell. */
 export function endQuietlyOnClosedPipe(): void {
   for (const stream of [process.stdout, process.stderr]) {

@@ -27,6 +27,7 @@ import { readFeatures } from '../smmu/features.js';
 import { EXECUTE } from '../smmu/permission.js';
 import { brokenSteRules, decodeSte, type Ste } from '../smmu/ste.js';
 import type { TranslationTable } from '../smmu/table.js';
+import { selectHalf, selectLpaeHalf } from '../smmu/tbu.js';
 import { ABORT, OK, RAZ_WI } from '../smmu/transaction.js';
 import { describeDescriptor } from './descriptor.js';
 import { hex, printNeed, printPermissions } from './text.js';
@@ -70,17 +71,24 @@ function structureContext(translation: Translation) {
   return { features, security, stallModel: features.stallModel[security] };
 }
 
-/** Which table of stage 1 an access uses: VA[55] selects, except where there is TTB0 alone. */
-export function usesTtb1(translation: Translation): boolean {
+/** Which table of stage 1 the address selects: TTB0, TTB1, or -1 where it lies in the range of neither. */
+export function tableHalf(translation: Translation): 0 | 1 | -1 {
   const context = findStep(translation, 'context')?.context;
-  return context !== undefined && !context.singlePrivilege && ((translation.request.iova >> 55n) & 1n) === 1n;
+  if (context?.cd === undefined) return -1;
+  const { iova } = translation.request;
+  const lo = Number(iova & 0xffff_ffffn);
+  const hi = Number(iova >> 32n);
+  return context.cd.aa64
+    ? selectHalf(hi, context.singlePrivilege)
+    : selectLpaeHalf(context.cd, lo, hi, context.singlePrivilege);
 }
 
 /** The table that a stage of the translation walks; undefined where it has none. */
 export function tableOf(translation: Translation, stage: Stage): TranslationTable | undefined {
   if (stage === 2) return steOf(translation)?.stage2;
   const cd = findStep(translation, 'context')?.context.cd;
-  return usesTtb1(translation) ? cd?.ttb1 : cd?.ttb0;
+  const half = tableHalf(translation);
+  return half < 0 ? undefined : half === 1 ? cd?.ttb1 : cd?.ttb0;
 }
 
 /** Every reason, most specific first; none for an access that went through. */
@@ -278,12 +286,15 @@ function translationReason(translation: Translation, fault: Fault): Reason {
 function stage1RangeReason(translation: Translation): Reason | undefined {
   const { context } = findStep(translation, 'context')!;
   const cd = context.cd!;
-  const upper = usesTtb1(translation);
-  const half = upper ? 1 : 0;
+  const half = tableHalf(translation);
+  const upper = half === 1;
   const table = tableOf(translation, 1);
+  if (half < 0) {
+    return because('the address is in the range of neither CD.T0SZ nor CD.T1SZ', 'IHI 0070 3.4.1');
+  }
   if (table === undefined) {
     return because(
-      `VA[55] == ${half} selects TTB${half}, and CD.EPD${half} == 1 disables its walks`,
+      `the address selects TTB${half}, and CD.EPD${half} == 1 disables its walks`,
       'IHI 0070 5.4',
     );
   }
@@ -294,6 +305,7 @@ function stage1RangeReason(translation: Translation): Reason | undefined {
       'IHI 0070 5.4',
     );
   }
+  if (!cd.aa64) return undefined;
   const top = (upper ? cd.tbi1 : cd.tbi0) ? 55 : 63;
   const width = BigInt(top + 1 - table.inputBits);
   const above = (translation.request.iova >> BigInt(table.inputBits)) & ((1n << width) - 1n);

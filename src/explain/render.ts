@@ -12,7 +12,7 @@ import { STREAM_WORLD_NAMES } from '../smmu/stream-world.js';
 import type { TranslationTable } from '../smmu/table.js';
 import { OK, OUTCOME_NAMES } from '../smmu/transaction.js';
 import { describeDescriptor, printSize } from './descriptor.js';
-import { reasonsOf, steOf, tableOf, usesTtb1 } from './reason.js';
+import { reasonsOf, steOf, tableHalf, tableOf } from './reason.js';
 import { dword, dwords, fieldValues, hex, printField, printNeed, printPermissions, wrap } from './text.js';
 import { findStep, type Step, type StepOf, type StructureName, type Translation } from './trace.js';
 
@@ -79,31 +79,41 @@ function renderRequest(report: Report, { config, request }: Translation, origin:
 function renderStep(report: Report, translation: Translation, step: Step, inset: string): void {
   switch (step.kind) {
     case 'bank':
-      return renderBank(report, translation, step);
+      renderBank(report, translation, step);
+      break;
     case 'structure':
-      return renderStructure(report, step);
+      renderStructure(report, step);
+      break;
     case 'config-hit':
-      return report.add(step.name, 'from the configuration cache', 'IHI 0070 3.3.3');
+      report.add(step.name, 'from the configuration cache', 'IHI 0070 3.3.3');
+      break;
     case 'tlb-hit':
-      return renderTlbHit(report, step);
+      renderTlbHit(report, step);
+      break;
     case 'stage2':
-      return renderStage2(report, translation, step, inset);
+      renderStage2(report, translation, step, inset);
+      break;
     case 'stage2-hit':
-      return report.add(
-        `${inset}TLB hit`,
-        `pa ${hex(step.pa)}; grants ${printPermissions(step.permissions)}`,
-        'IHI 0070 3.17',
-      );
+      renderStage2Hit(report, step, inset);
+      break;
     case 'descriptor':
-      return renderDescriptor(report, translation, step, inset);
+      renderDescriptor(report, translation, step, inset);
+      break;
     case 'leaf':
-      return renderLeaf(report, translation, step, inset);
+      renderLeaf(report, translation, step, inset);
+      break;
     case 'event':
-      return renderEvent(report, step);
+      renderEvent(report, step);
+      break;
     case 'context':
     case 'fault':
-      return undefined;
+      // A context is the caller's, who needs it for what follows; a fault is the result's cause.
+      break;
   }
+}
+
+function renderStage2Hit(report: Report, { pa, permissions }: StepOf<'stage2-hit'>, inset: string): void {
+  report.add(`${inset}TLB hit`, `pa ${hex(pa)}; grants ${printPermissions(permissions)}`, 'IHI 0070 3.17');
 }
 
 function renderBank(report: Report, { config }: Translation, { controls, security }: StepOf<'bank'>): void {
@@ -136,7 +146,7 @@ function renderStructure(report: Report, { name, address, pa, words }: StepOf<'s
 
 function printTable(table: TranslationTable): string {
   return (
-    `${printSize(table.granuleBits)} granule, ${table.inputBits}-bit input, ${table.outputBits}-bit output, ` +
+    `${table.lpae ? 'VMSAv8-32 LPAE, ' : ''}${printSize(table.granuleBits)} granule, ${table.inputBits}-bit input, ${table.outputBits}-bit output, ` +
     `table at ${hex(table.base)}, starts at level ${table.startLevel}`
   );
 }
@@ -155,9 +165,10 @@ function renderContext(report: Report, translation: Translation, { context }: St
     return;
   }
   const table = tableOf(translation, 1);
-  const half = usesTtb1(translation) ? 'TTB1' : 'TTB0';
+  const half = tableHalf(translation);
+  const name = half < 0 ? 'neither TTB0 nor TTB1' : `TTB${half}`;
   const walk = table === undefined ? 'no table walks' : printTable(table);
-  report.add('stage 1', `${half}: ${walk}`, 'DDI 0487 D8.2');
+  report.add('stage 1', `${name}: ${walk}`, 'DDI 0487 D8.2');
 }
 
 function renderTlbHit(report: Report, { pa, own, parent, sizeBits }: StepOf<'tlb-hit'>): void {

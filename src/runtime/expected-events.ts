@@ -2,7 +2,7 @@
  * Which event records a workload must cause, and what the queues held: each access of a step that expects a fault must have
  * its record, with number, StreamID and, where the record has one, input address; every other record is unexpected.
  */
-import { EVENTS, eventName } from '../arch/events.js';
+import { EVENTS, formatEvent } from '../arch/events.js';
 import { get, getBig } from '../arch/layout.js';
 import { SECURITY_NAMES } from '../arch/security.js';
 import { BOUNDARY_BYTES } from '../devices/dma-master.js';
@@ -56,7 +56,7 @@ export function compareEvents(
 }
 
 /** Input addresses of the accesses of one pass of a step: the rule of DmaMaster, written again. */
-export function* accessAddresses(step: WorkloadStep): Iterable<bigint> {
+function* accessAddresses(step: WorkloadStep): Iterable<bigint> {
   for (let done = 0; done < step.sizeBytes; ) {
     const iova = step.iova + BigInt(done);
     yield iova;
@@ -67,23 +67,9 @@ export function* accessAddresses(step: WorkloadStep): Iterable<bigint> {
 }
 
 /** "smmu0 (non-secure): F_TRANSLATION StreamID=0x10 InputAddr=0x1000 RnW=1". */
-export function describeEvent(machine: Machine, record: EventCount): string {
-  const fields = Object.entries(eventFields(record.words)).map(([name, value]) => `${name}=${value}`);
+function describeEvent(machine: Machine, record: EventCount): string {
   const queue = `${machine.smmus[record.smmu]!.id} (${SECURITY_NAMES[record.security]})`;
-  return `${queue}: ${eventName(record.words[0]! & 0xff)} ${fields.join(' ')}`;
-}
-
-/** The fields of a record that are not zero, and StreamID, as hex. */
-export function eventFields(words: readonly number[]): Record<string, string> {
-  const fields = EVENTS.get(words[0]! & 0xff)?.fields;
-  if (fields === undefined) return { words: words.map((word) => hex(word >>> 0)).join(' ') };
-  return Object.fromEntries(
-    Object.entries(fields)
-      .filter(([name]) => name !== 'EventNumber')
-      .map(([name, field]) => [name, getBig(words, field)] as const)
-      .filter(([name, value]) => value !== 0n || name === 'StreamID')
-      .map(([name, value]) => [name, hex(value)]),
-  );
+  return `${queue}: ${formatEvent(record.words)}`;
 }
 
 export function hex(value: number | bigint): string {

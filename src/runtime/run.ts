@@ -3,7 +3,7 @@
  * sentence in the report; a thread of ours that dies is a MachineFailure. In every case all threads have ended on return.
  */
 import { availableParallelism } from 'node:os';
-import { eventName } from '../arch/events.js';
+import { eventFields, eventName } from '../arch/events.js';
 import { SECURITY_NAMES } from '../arch/security.js';
 import { countMismatches } from '../devices/pattern.js';
 import type { Machine, WorkloadStep } from '../machine/types.js';
@@ -19,7 +19,7 @@ import {
 } from './control.js';
 import { type RunningMachine, startMachine } from './coordinator.js';
 import type { DeviceResult, DeviceWork, LaneTask, StepResult } from './dma-lane.js';
-import { compareEvents, eventFields, hex } from './expected-events.js';
+import { compareEvents, hex } from './expected-events.js';
 import { ExpectedMemory, type WrittenRange } from './expected-memory.js';
 import { Placement } from './placement.js';
 import type { DeviceReport, EventReport, RunProgress, RunReport, SmmuReport } from './report.js';

@@ -4,6 +4,7 @@
 import { NON_SECURE, SECURE, type SecurityState } from '../arch/security.js';
 import type { InjectedFault } from '../memory/injected-faults.js';
 import { Smmu } from '../smmu/smmu.js';
+import type { Tbu } from '../smmu/tbu.js';
 import type { Transaction } from '../smmu/transaction.js';
 import type { PlannedSmmu } from './configure.js';
 import type { ScenarioDriver } from './driver.js';
@@ -47,7 +48,12 @@ export class InProcessDriver implements ScenarioDriver {
   }
 
   translate(smmu: string, transaction: Transaction): void {
-    this.#built(smmu).smmu.tbu.translate(transaction);
+    this.tbu(smmu).translate(transaction);
+  }
+
+  /** Where an SMMU translates, for those who watch it. */
+  protected tbu(smmu: string): Tbu {
+    return this.#built(smmu).smmu.tbu;
   }
 
   read(space: SecurityState, pa: number, into: Uint8Array): boolean {

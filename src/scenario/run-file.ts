@@ -1,8 +1,10 @@
 /**
  * Replays files: every scenario of every file, each on SMMUs of its own, with one verdict each.
  */
+import { renderTranslation } from '../explain/render.js';
 import type { CacheSizes } from './configure.js';
 import { planScenario } from './configure.js';
+import { explainStep } from './explain-step.js';
 import type { PlacedScenario } from './files.js';
 import { readScenarios } from './files.js';
 import { InProcessDriver } from './in-process-driver.js';
@@ -12,7 +14,12 @@ import { type Difference, Replay } from './replay.js';
 export type Verdict =
   | { readonly status: 'ok' }
   | { readonly status: 'skipped'; readonly reason: string }
-  | { readonly status: 'failed'; readonly difference: Difference };
+  | {
+      readonly status: 'failed';
+      readonly difference: Difference;
+      /** How the SMMU came to its answer, where the step is a device's access. */
+      readonly explanation: readonly string[];
+    };
 
 export type ScenarioResult = Verdict & {
   readonly file: string;
@@ -57,8 +64,14 @@ export async function* replayFile(
     }
     const driver = new InProcessDriver(plan.smmus, memories.take(header.memory));
     const { steps, difference } = await replaySteps(scenario, new Replay(driver, plan.smmus));
-    yield difference === undefined
-      ? { ...about, steps, status: 'ok' }
-      : { ...about, steps, status: 'failed', difference };
+    if (difference === undefined) {
+      yield { ...about, steps, status: 'ok' };
+      continue;
+    }
+    const chosen = { line, stepNumber: difference.stepNumber };
+    const explained = await explainStep(file, chosen, caches, memories);
+    const explanation =
+      explained?.translations.flatMap((translation) => renderTranslation(translation)) ?? [];
+    yield { ...about, steps, status: 'failed', difference, explanation };
   }
 }

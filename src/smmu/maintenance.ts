@@ -8,6 +8,8 @@
  *   All of a bank travel together, so that no translation sees half of an update (REQUIREMENTS B8).
  * - INVALIDATE_ALL: S_INIT.INV_ALL; everything of every Security state goes.
  */
+import type { SecurityState } from '../arch/security.js';
+
 export const MESSAGE_WORDS = 16;
 export const MESSAGE_COMMAND = 1;
 export const MESSAGE_BANK = 2;
@@ -40,9 +42,7 @@ export interface TbuChannel {
 export interface EventChannel {
   /**
    * Delivers an event record of 8 words, which are copied, to the event queue of a Security state.
-   * `mergeable` is STE.MEV. `stall` records are never dropped (IHI 0070 7.2).
+   * `stall` records are never dropped (IHI 0070 7.2). Events are never merged, whatever STE.MEV says (7.3.1).
    */
   record(words: Int32Array, security: SecurityState, stall: boolean): void;
 }
-
-import type { SecurityState } from '../arch/security.js';

@@ -44,7 +44,6 @@ export interface Ste {
   readonly s2PTW: boolean;
   readonly s2FWB: boolean;
   readonly s2AA64: boolean;
-  readonly mev: boolean;
   /** STE.PRIVCFG, INSTCFG, NSCFG; 0 is "use incoming". */
   readonly privcfg: number;
   readonly instcfg: number;
@@ -367,7 +366,6 @@ export function decodeSte(words: Words, context: SteContext, e2h: boolean): Ste 
     s2PTW: get(words, F.S2PTW) === 1,
     s2FWB: features.fwb && get(words, F.S2FWB) === 1,
     s2AA64: get(words, F.S2AA64) === 1,
-    mev: get(words, F.MEV) === 1,
     privcfg: overrides ? get(words, F.PRIVCFG) : 0,
     instcfg: overrides ? get(words, F.INSTCFG) : 0,
     nscfg: overrides ? get(words, F.NSCFG) : 0,

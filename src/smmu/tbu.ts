@@ -85,6 +85,8 @@ export class Tbu {
   readonly #l0Pages = new Float64Array(L0_ENTRIES);
   /** Permissions in bits [5:0], PA space in bit 8. */
   readonly #l0Flags = new Int32Array(L0_ENTRIES);
+  /** The first level may hold what an invalidation took; the next access clears it. */
+  #l0Stale = false;
   readonly #contextTags = new Map<number, number>();
 
   /** The last stream that was looked up: devices come in runs. */
@@ -151,8 +153,9 @@ export class Tbu {
       default:
         throw new Error(`TBU: unknown maintenance message ${message[0]}`);
     }
+    // Without a last context no access reaches the first level; it is cleared once, however many messages came.
     this.#lastContext = undefined;
-    this.#l0Tags.fill(TAG_EMPTY);
+    this.#l0Stale = true;
   }
 
   #setBank(security: SecurityState, controls: BankControls): void {
@@ -223,6 +226,10 @@ export class Tbu {
   }
 
   #translateSlowly(txn: Transaction): Outcome {
+    if (this.#l0Stale) {
+      this.#l0Tags.fill(TAG_EMPTY);
+      this.#l0Stale = false;
+    }
     const security = txn.SEC_SID === SECURE && this.#features.secureImpl ? SECURE : NON_SECURE;
     const bank = this.#config.bank(security);
     this.#observer?.bank(bank, security);
@@ -493,12 +500,12 @@ function outputSpace(security: SecurityState, nscfg: number, incomingNs: boolean
 }
 
 /** VMSAv8-64: VA[55] selects the table; with one table only, its upper half is out of range (3.4.1). */
-function selectHalf(hi: number, single: boolean): 0 | 1 {
+export function selectHalf(hi: number, single: boolean): 0 | 1 {
   return !single && (hi & (1 << 23)) !== 0 ? 1 : 0;
 }
 
 /** VMSAv8-32 LPAE: T0SZ and T1SZ split 4 GiB; between the two, and above, lies what no table translates: -1 (3.4.1). */
-function selectLpaeHalf({ t0sz, t1sz }: Cd, lo: number, hi: number, single: boolean): 0 | 1 | -1 {
+export function selectLpaeHalf({ t0sz, t1sz }: Cd, lo: number, hi: number, single: boolean): 0 | 1 | -1 {
   if (hi !== 0) return -1;
   const inLower = t0sz === 0 || lo >>> (32 - t0sz) === 0;
   if (single) return inLower ? 0 : -1;

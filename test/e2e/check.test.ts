@@ -38,7 +38,7 @@ describe('I3 check', () => {
     expect(status).toBe(1);
     expect(stderr).toBe('');
     expect(stdout).toContain(`${file}:7:49: error[unknown-reference]:`);
-    expect(stdout).toContain(`${file}:9:57: error[addr-invalid]:`);
+    expect(stdout).toContain(`${file}:9:54: error[addr-invalid]:`);
     expect(stdout).toMatch(/^help: /m);
     expect(stdout).toMatch(/^ {3}\| {49}\^$/m);
   });

@@ -44,7 +44,7 @@ describe('J2 replay', () => {
   it('--verbose names what passes', () => {
     const path = file('passing.json', JSON.stringify(PASSING));
     const { stdout } = smmulator('replay', path, '--verbose');
-    expect(stdout).toBe(`${path}:1: passing: ok (1 steps)\n1 passed, 0 failed, 0 skipped\n`);
+    expect(stdout).toBe(`${path}:1: passing: ok (1 step)\n1 passed, 0 failed, 0 skipped\n`);
   });
 
   it('prints the reason of a skip and the first difference, and ends with status 1', () => {
