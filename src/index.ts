@@ -3,17 +3,17 @@
  * `startMachine` start threads.
  */
 
-export { NON_SECURE, SECURE, type SecurityState } from './arch/security.js';
 export { formatEvent } from './arch/events.js';
-export { load64, store64 } from './memory/words.js';
-export { GuestMemory } from './memory/guest-memory.js';
+export { NON_SECURE, SECURE, type SecurityState } from './arch/security.js';
+export type { Diagnostic } from './machine/diagnostics.js';
+export { loadMachine, OverrideError } from './machine/load.js';
+export type { Machine } from './machine/types.js';
 export type { PhysicalAddressSpace } from './memory/address-space.js';
+export { GuestMemory } from './memory/guest-memory.js';
+export { load64, store64 } from './memory/words.js';
+export { startMachine } from './runtime/coordinator.js';
+export { runMachine } from './runtime/run.js';
 export type { IdRegisters, SmmuConfig } from './smmu/config.js';
 export { Smmu } from './smmu/smmu.js';
 export { Transaction } from './smmu/transaction.js';
 export { SmmuDriver } from './software/driver.js';
-export type { Diagnostic } from './machine/diagnostics.js';
-export { loadMachine, OverrideError } from './machine/load.js';
-export type { Machine } from './machine/types.js';
-export { startMachine } from './runtime/coordinator.js';
-export { runMachine } from './runtime/run.js';

@@ -11,6 +11,18 @@ export const L1STD = layout('L1STD', '5.1', 64, {
   Res56: res(63, 56),
 });
 
+/** CD.IPS and STE.S2PS, before the cap to the OAS. */
+const OUTPUT_SIZES = {
+  0: '32 bits',
+  1: '36 bits',
+  2: '40 bits',
+  3: '42 bits',
+  4: '44 bits',
+  5: '48 bits',
+  6: '52 bits',
+  7: '56 bits',
+};
+
 export const STE = layout('STE', '5.2', 512, {
   V: f(0),
   Config: f(3, 1, { 0: 'abort', 4: 'bypass', 5: 'stage 1', 6: 'stage 2', 7: 'stage 1 and 2' }),
@@ -55,7 +67,7 @@ export const STE = layout('STE', '5.2', 512, {
   S2OR0: f(171, 170),
   S2SH0: f(173, 172),
   S2TG: f(175, 174, { 0: '4KB', 1: '64KB', 2: '16KB' }),
-  S2PS: f(178, 176),
+  S2PS: f(178, 176, OUTPUT_SIZES),
   S2AA64: f(179),
   S2ENDI: f(180),
   S2AFFD: f(181),
@@ -123,7 +135,7 @@ export const CD = layout('CD', '5.4', 512, {
   SH1: f(29, 28),
   EPD1: f(30),
   V: f(31),
-  IPS: f(34, 32),
+  IPS: f(34, 32, OUTPUT_SIZES),
   AFFD: f(35),
   WXN: f(36),
   UWXN: f(37),

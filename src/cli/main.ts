@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { DEFECT, USAGE, UsageError } from './exit-status.js';
+import { decodeOptions, explainOptions } from './explain-options.js';
 import { cacheEntries, laneCount, machineOptions } from './options.js';
 import { complain, endQuietlyOnClosedPipe } from './terminal.js';
 
@@ -101,6 +102,18 @@ const cli = yargs(hideBin(process.argv))
         )
         .epilogue(EPILOGUE),
     async (args) => finish((await import('./replay.js')).replay(args)),
+  )
+  .command(
+    'explain <file>',
+    'Show one access on its whole way through an SMMU',
+    (command) => explainOptions(command).epilogue(EPILOGUE),
+    async (args) => finish((await import('./explain.js')).explain(args)),
+  )
+  .command(
+    'decode <name> <words..>',
+    'Print the fields of a structure, command, event, descriptor or register',
+    (command) => decodeOptions(command).epilogue(EPILOGUE),
+    async (args) => finish((await import('./decode.js')).decode(args)),
   )
   .example('$0 run machines/one-smmu.yaml', 'Start the default machine')
   .example('$0 <command> --help', 'What a command takes, with examples')

@@ -91,6 +91,11 @@ export function tableOf(translation: Translation, stage: Stage): TranslationTabl
   return half < 0 ? undefined : half === 1 ? cd?.ttb1 : cd?.ttb0;
 }
 
+/** Where the descriptors of a table are specified. */
+export function descriptorSection({ lpae }: TranslationTable): string {
+  return lpae ? 'DDI 0487 G5.5.2' : 'DDI 0487 D8.3.1';
+}
+
 /** Every reason, most specific first; none for an access that went through. */
 export function reasonsOf(translation: Translation): Reason[] {
   if (translation.outcome === OK) return [];
@@ -278,8 +283,12 @@ function translationReason(translation: Translation, fault: Fault): Reason {
   const early = fault.stage === 1 ? stage1RangeReason(translation) : stage2RangeReason(translation);
   if (early !== undefined) return early;
   const { stage, level, address, lo, hi } = lastDescriptor(translation, fault.stage)!;
-  const { text } = describeDescriptor(tableOf(translation, stage)!, stage, level, lo, hi);
-  return because(`stage ${stage} level ${level} descriptor at ${hex(address)} is ${text}`, 'DDI 0487 D8.3.1');
+  const table = tableOf(translation, stage)!;
+  const { text } = describeDescriptor(table, stage, level, lo, hi);
+  return because(
+    `stage ${stage} level ${level} descriptor at ${hex(address)} is ${text}`,
+    descriptorSection(table),
+  );
 }
 
 /** What ends a stage 1 translation before its walk (3.4.1, 5.4). */

@@ -144,6 +144,11 @@ function renderStructure(report: Report, { name, address, pa, words }: StepOf<'s
   for (const line of wrap(pieces, TEXT_WIDTH)) report.add('', `  ${line}`);
 }
 
+/** Where walks and descriptors of a table are specified. */
+function walkSection(table: TranslationTable | undefined): string {
+  return table?.lpae === true ? 'DDI 0487 G5.5' : 'DDI 0487 D8.2, D8.3';
+}
+
 function printTable(table: TranslationTable): string {
   return (
     `${table.lpae ? 'VMSAv8-32 LPAE, ' : ''}${printSize(table.granuleBits)} granule, ${table.inputBits}-bit input, ${table.outputBits}-bit output, ` +
@@ -168,7 +173,7 @@ function renderContext(report: Report, translation: Translation, { context }: St
   const half = tableHalf(translation);
   const name = half < 0 ? 'neither TTB0 nor TTB1' : `TTB${half}`;
   const walk = table === undefined ? 'no table walks' : printTable(table);
-  report.add('stage 1', `${name}: ${walk}`, 'DDI 0487 D8.2');
+  report.add('stage 1', `${name}: ${walk}`, walkSection(table));
 }
 
 function renderTlbHit(report: Report, { pa, own, parent, sizeBits }: StepOf<'tlb-hit'>): void {
@@ -188,8 +193,8 @@ function renderStage2(
   inset: string,
 ): void {
   const label = inset === '  ' ? 'stage 2' : '  stage 2';
-  const table = printTable(tableOf(translation, 2)!);
-  report.add(label, `ipa ${hex(ipa)} of ${PURPOSES[faultClass]}; ${table}`, 'DDI 0487 D8.2');
+  const table = tableOf(translation, 2)!;
+  report.add(label, `ipa ${hex(ipa)} of ${PURPOSES[faultClass]}; ${printTable(table)}`, walkSection(table));
 }
 
 function spaceNote(space: SecurityState): string {
@@ -202,10 +207,11 @@ function renderDescriptor(
   { stage, level, address, pa, space, lo, hi }: StepOf<'descriptor'>,
   inset: string,
 ): void {
-  const { text } = describeDescriptor(tableOf(translation, stage)!, stage, level, lo, hi);
+  const table = tableOf(translation, stage)!;
+  const { text } = describeDescriptor(table, stage, level, lo, hi);
   const where = address === pa ? `pa ${hex(pa)}` : `ipa ${hex(address)} pa ${hex(pa)}`;
   const label = `${stage === 1 ? '  ' : inset}level ${level}`;
-  report.add(label, `${where}${spaceNote(space)}: ${dword(lo, hi)}  ${text}`, 'DDI 0487 D8.3.1');
+  report.add(label, `${where}${spaceNote(space)}: ${dword(lo, hi)}  ${text}`);
 }
 
 function renderLeaf(

@@ -9,7 +9,7 @@ import type { SmmuConfig } from '../smmu/config.js';
 import type { Ste } from '../smmu/ste.js';
 import type { StreamContext } from '../smmu/stream-context.js';
 import type { Tbu, TranslationObserver } from '../smmu/tbu.js';
-import type { Outcome, Transaction } from '../smmu/transaction.js';
+import { type Outcome, Transaction } from '../smmu/transaction.js';
 
 export type StructureName = 'L1STD' | 'STE' | 'L1CD' | 'CD';
 export type Stage = 1 | 2;
@@ -167,6 +167,15 @@ export function traceTranslation(tbu: Tbu, config: SmmuConfig, transaction: Tran
   tbu.observe(undefined);
   const { pa, space } = transaction;
   return { config, request: requestOf(transaction), steps: trace.steps, outcome, pa, space };
+}
+
+/** The same for an access that is described and not under way. */
+export function traceRequest(tbu: Tbu, config: SmmuConfig, request: Request): Translation {
+  const { iova, ...rest } = request;
+  const transaction = Object.assign(new Transaction(), rest);
+  transaction.iovaLo = Number(BigInt.asIntN(32, iova));
+  transaction.iovaHi = Number(BigInt.asIntN(32, iova >> 32n));
+  return traceTranslation(tbu, config, transaction);
 }
 
 /** The first step of a kind. */

@@ -4,7 +4,7 @@
  */
 import { type DmaCounters, DmaMaster } from '../devices/dma-master.js';
 import type { WorkloadStep } from '../machine/types.js';
-import { Tbu } from '../smmu/tbu.js';
+import { Tbu, type TbuCounters } from '../smmu/tbu.js';
 import { type DevicePort, DirectPort, TranslatedPort } from './access-port.js';
 import {
   type Control,
@@ -41,8 +41,18 @@ export interface StepResult extends DmaCounters {
   readonly failedAt?: bigint;
 }
 
+/** What a device's accesses did to the TBU that it shares with the other devices of its thread. */
+export interface TranslationCounts {
+  hits: number;
+  misses: number;
+  walks: number;
+  events: number;
+}
+
 export interface DeviceResult {
   readonly device: number;
+  /** All zero for a device behind no SMMU. */
+  readonly translation: Readonly<TranslationCounts>;
   /** One per step; a step that was not finished has done fewer accesses. */
   readonly steps: readonly StepResult[];
   readonly finished: boolean;
@@ -91,6 +101,7 @@ class LaneDevice {
   readonly #control: Control;
   readonly #statistics: number;
   readonly #failedAt: (bigint | undefined)[];
+  readonly #translation: TranslationCounts = { hits: 0, misses: 0, walks: 0, events: 0 };
   #watched = -1;
   #accesses = 0;
 
@@ -117,9 +128,11 @@ class LaneDevice {
       this.#watched = step;
       this.#port.watch();
     }
+    const before = this.#tbu?.tbu.counters;
     this.#tbu?.guard.begin();
     this.#accesses += this.#master.run(BATCH_TRANSACTIONS);
     this.#tbu?.guard.end();
+    if (before !== undefined) this.#count(before, this.#tbu!.tbu.counters);
     this.#failedAt[step] = this.#port.failedAt;
     this.#tbu?.publish();
     this.#publish();
@@ -130,7 +143,13 @@ class LaneDevice {
       const failedAt = this.#failedAt[step];
       return failedAt === undefined ? { ...counters } : { ...counters, failedAt };
     });
-    return { device: this.#work.device, steps, finished: this.finished };
+    return { device: this.#work.device, translation: this.#translation, steps, finished: this.finished };
+  }
+
+  #count(before: TbuCounters, after: TbuCounters): void {
+    for (const key of ['hits', 'misses', 'walks', 'events'] as const) {
+      this.#translation[key] += after[key] - before[key];
+    }
   }
 
   #publish(): void {

@@ -35,8 +35,13 @@ function renderDevices({ devices }: RunReport): string {
     device.accesses,
     device.bytes,
     device.aborts,
+    device.hits,
+    device.misses,
+    device.walks,
+    device.events,
   ]);
-  return table(['device', 'BDF', 'SMMU', 'StreamID', 'SEC_SID', 'accesses', 'bytes', 'aborts'], rows);
+  const header = ['device', 'BDF', 'SMMU', 'StreamID', 'SEC_SID', 'accesses', 'bytes', 'aborts'];
+  return table([...header, 'hits', 'misses', 'walks', 'events'], rows);
 }
 
 function renderEvents({ events, eventsOmitted }: RunReport): string {

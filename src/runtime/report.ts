@@ -20,6 +20,11 @@ export interface DeviceReport {
   readonly accesses: number;
   readonly bytes: number;
   readonly aborts: number;
+  /** What its accesses did at the TBU; all zero behind no SMMU. */
+  readonly hits: number;
+  readonly misses: number;
+  readonly walks: number;
+  readonly events: number;
   readonly steps: readonly StepReport[];
 }
 

@@ -18,7 +18,7 @@ import {
   TBU_WALKS,
 } from './control.js';
 import { type RunningMachine, startMachine } from './coordinator.js';
-import type { DeviceResult, DeviceWork, LaneTask, StepResult } from './dma-lane.js';
+import type { DeviceResult, DeviceWork, LaneTask, StepResult, TranslationCounts } from './dma-lane.js';
 import { compareEvents, hex } from './expected-events.js';
 import { ExpectedMemory, type WrittenRange } from './expected-memory.js';
 import { Placement } from './placement.js';
@@ -29,6 +29,7 @@ const PROGRESS_MS = 200;
 /** Sentences and event kinds that a report holds; the rest is counted. */
 const FAILURES_MAX = 50;
 const EVENTS_MAX = 100;
+const NO_TRANSLATION: TranslationCounts = { hits: 0, misses: 0, walks: 0, events: 0 };
 const PAGE_BYTES = 4096;
 
 export interface RunOptions {
@@ -249,7 +250,8 @@ class Run {
 
   #deviceReport(index: number, results: readonly DeviceResult[]): DeviceReport {
     const { id, bdf, smmu, StreamID, SEC_SID } = this.#machine.devices[index]!;
-    const done = results.find(({ device }) => device === index)?.steps ?? [];
+    const result = results.find(({ device }) => device === index);
+    const done = result?.steps ?? [];
     const steps = stepsOfDevice(this.#machine, index).map(({ op, iova, expect }, step) => {
       const { accesses, bytes, aborts, mismatches } = done[step]!;
       return { op, iova: hex(iova), expect, accesses, bytes, aborts, mismatches };
@@ -264,6 +266,7 @@ class Run {
       accesses: sum('accesses'),
       bytes: sum('bytes'),
       aborts: sum('aborts'),
+      ...(result?.translation ?? NO_TRANSLATION),
       steps,
     };
   }

@@ -3,12 +3,12 @@
  * event queues until the workload is over. One driver per SMMU and Security state that has a stream to program;
  * an interface without one stays as reset left it.
  */
-import { SECURE, SECURITY_STATES, type SecurityState } from '../arch/security.js';
-import type { Machine, MemoryRegion } from '../machine/types.js';
-import { type BootStream, boot, type ResolvedMapping } from '../software/boot.js';
+import { SECURITY_STATES, type SecurityState } from '../arch/security.js';
+import { boot, type ResolvedMapping } from '../software/boot.js';
 import { SmmuDriver } from '../software/driver.js';
-import { PageAllocator } from '../software/page-allocator.js';
+import type { PageAllocator } from '../software/page-allocator.js';
 import { SpaceMemory } from '../software/port.js';
+import { homeRegion, regionAllocators, streamsOf } from './boot-plan.js';
 import { DONE, RUNNING } from './control.js';
 import { MachineView, memoryThreads, type SharedMachine } from './shared-machine.js';
 import { Signal } from './signal.js';
@@ -159,52 +159,5 @@ function take(entry: DriverEntry): void {
     const known = entry.counts.get(key);
     if (known === undefined) entry.counts.set(key, { words: [...record.words], count: 1 });
     else known.count++;
-  }
-}
-
-function streamsOf(machine: Machine, smmu: number, security: SecurityState): BootStream[] {
-  return machine.software.flatMap((program) => {
-    const device = machine.devices.find((candidate) => candidate.id === program.device)!;
-    if (device.smmu !== smmu || device.SEC_SID !== security) return [];
-    return [{ ...program, StreamID: device.StreamID }];
-  });
-}
-
-function homeRegion(machine: Machine, smmu: number, security: SecurityState): MemoryRegion {
-  const { memory, secureMemory } = machine.smmus[smmu]!;
-  const space = machine.addressSpaces.find(({ id }) => id === (security === SECURE ? secureMemory : memory));
-  if (space === undefined) throw new Error(`assertion: ${machine.smmus[smmu]!.id} has no such address space`);
-  const regions = space.regions.map((id) => machine.regions.find((region) => region.id === id)!);
-  const own = regions.filter((region) => region.security === security);
-  const largest = (own.length > 0 ? own : regions).toSorted((a, b) => b.sizeBytes - a.sizeBytes)[0];
-  if (largest === undefined) throw new Error(`assertion: address space ${space.id} is empty`);
-  return largest;
-}
-
-/**
- * Allocators over all regions, less what the machine file itself places: mappings with an address of their own, and
- * the memory that devices reach untranslated.
- */
-function regionAllocators(machine: Machine): ReadonlyMap<string, PageAllocator> {
-  const taken = [...placedByFile(machine)];
-  return new Map(
-    machine.regions.map((region) => {
-      const allocator = new PageAllocator(region.base, region.sizeBytes);
-      for (const [base, sizeBytes] of taken) allocator.reserve(base, sizeBytes);
-      return [region.id, allocator];
-    }),
-  );
-}
-
-function* placedByFile(machine: Machine): Iterable<readonly [base: number, sizeBytes: number]> {
-  for (const { mappings } of machine.software) {
-    for (const { pa, sizeBytes } of mappings) if (pa !== undefined) yield [pa, sizeBytes];
-  }
-  for (const step of machine.workload) {
-    const device = machine.devices.find((candidate) => candidate.id === step.device)!;
-    const program = machine.software.find((candidate) => candidate.device === step.device);
-    if (device.smmu >= 0 && program !== undefined && program.config !== 'bypass') continue;
-    yield [Number(step.iova), step.sizeBytes];
-    if (step.to !== undefined) yield [Number(step.to), step.sizeBytes];
   }
 }

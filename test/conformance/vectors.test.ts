@@ -72,8 +72,6 @@ const VECTORS: readonly Vectors[] = [
       'not implemented: SMMU_IDR0.HTTU = 2': 3,
       'not implemented: SMMU_IDR0.STALL_MODEL = 0': 10,
       'not implemented: SMMU_IDR0.STALL_MODEL = 2': 3,
-      'not implemented: SMMU_IDR0.TTF = 1': 3,
-      'not implemented: SMMU_IDR0.TTF = 3': 4,
       'not implemented: SMMU_S_IDR1.SEL2 = 1': 9,
       'not implemented: ats, SMMU_IDR0.ATS = 1': 4,
       'not implemented: ats, SMMU_IDR0.ATS = 1, SMMU_IDR0.STALL_MODEL = 0': 4,

@@ -32,6 +32,8 @@ export interface Stage1Params {
   /** Effective output address size in bits: the smaller of CD.IPS and the implementation's. */
   readonly outputBits: number;
   readonly DS?: boolean;
+  /** 52-bit descriptors of a 64KB granule, where the implementation has them. Default: when outputBits is 52. */
+  readonly LPA?: boolean;
   /** CD.AFFD: an access flag of 0 does not fault. */
   readonly AFFD?: boolean;
   /** Whether the walk starts in the Non-secure PA space. Default true; a Secure stream passes its NSCFGx. */
@@ -50,6 +52,8 @@ export interface Stage2Params {
   /** Effective output address size in bits: the smaller of STE.S2PS and the implementation's. */
   readonly outputBits: number;
   readonly DS?: boolean;
+  /** As in {@link Stage1Params}. */
+  readonly LPA?: boolean;
   /** STE.S2AFFD. */
   readonly AFFD?: boolean;
 }
@@ -124,6 +128,7 @@ interface Geometry {
   readonly base: bigint;
   readonly outputBits: number;
   readonly DS: boolean;
+  readonly LPA: boolean;
 }
 
 /** Lowest input bit that an index at `level` uses: what a block at that level covers, as a power of two. */
@@ -152,14 +157,14 @@ function blockAllowed(geometry: Geometry, level: number): boolean {
     case 16:
       return level === 2 || (level === 1 && geometry.DS);
     case 64:
-      return level === 2 || (level === 1 && geometry.outputBits >= 52);
+      return level === 2 || (level === 1 && geometry.LPA);
   }
 }
 
 /** D8.3: the address in a descriptor; the bits above 47 lie elsewhere for 52-bit formats. */
 function addressIn(geometry: Geometry, value: bigint, lowBit: number): bigint {
   if (geometry.granule === 64) {
-    const high = geometry.outputBits >= 52 ? field(value, 15, 12) << 48n : 0n;
+    const high = geometry.LPA ? field(value, 15, 12) << 48n : 0n;
     return high | (field(value, 47, lowBit) << BigInt(lowBit));
   }
   if (geometry.DS) return (field(value, 9, 8) << 50n) | (field(value, 49, lowBit) << BigInt(lowBit));
@@ -259,6 +264,7 @@ export function walkStage1(params: Stage1Params, readDescriptor: ReadDescriptor)
     base: (range === 0 ? params.TTB0 : params.TTB1) ?? 0n,
     outputBits: params.outputBits,
     DS: params.DS === true && granule !== 64,
+    LPA: params.LPA ?? params.outputBits >= 52,
   };
   let ns = params.ns ?? true;
   let APTable = 0;
@@ -315,6 +321,7 @@ export function walkStage2(params: Stage2Params, readDescriptor: ReadDescriptor)
     base: params.S2TTB,
     outputBits: params.outputBits,
     DS: params.DS === true && params.S2TG !== 64,
+    LPA: params.LPA ?? params.outputBits >= 52,
   };
   const result = descend(
     geometry,
