@@ -47,7 +47,9 @@ export interface Decoded {
   readonly fields: readonly FieldValue[];
   /** What it comes to, in words. */
   readonly notes: readonly string[];
-  /** Why the SMMU does not accept it. */
+  /** What the SMMU makes of it for those reasons: an error, or nothing there. */
+  readonly verdict: 'ILLEGAL' | 'invalid';
+  /** Why the SMMU does not accept it; none when it does. */
   readonly illegal: readonly Reason[];
 }
 
@@ -70,9 +72,10 @@ function decoded(
   words: Words,
   illegal: readonly Reason[] = [],
   notes: readonly string[] = [],
+  verdict: Decoded['verdict'] = 'ILLEGAL',
 ): Decoded {
   const section = `${of.section.startsWith('D') ? 'DDI 0487' : 'IHI 0070'} ${of.section}`;
-  return { name: of.name, section, words, fields: fieldValues(of, words, 'all'), notes, illegal };
+  return { name: of.name, section, words, fields: fieldValues(of, words, 'all'), notes, verdict, illegal };
 }
 
 function decodeStructureSte(words: Words, { idr, security }: DecodeOptions): Decoded[] {
@@ -107,13 +110,14 @@ function decodeL1Std(words: Words): Decoded[] {
       words,
       broken.map((text) => ({ text, section: 'IHI 0070 5.1' })),
       notes,
+      'invalid',
     ),
   ];
 }
 
 function decodeL1Cd(words: Words): Decoded[] {
   const invalid = get(words, L1CD.fields.V) === 0;
-  return [decoded(L1CD, words, invalid ? [{ text: 'V == 0', section: 'IHI 0070 5.3' }] : [])];
+  return [decoded(L1CD, words, invalid ? [{ text: 'V == 0', section: 'IHI 0070 5.3' }] : [], [], 'invalid')];
 }
 
 function decodeCommand(words: Words, { idr, security }: DecodeOptions): Decoded[] {
@@ -155,9 +159,11 @@ function decodePte(words: Words, { stage, granuleBits, level }: DecodeOptions): 
       meaning.kind === 'table' ? TABLE_DESCRIPTOR : stage === 1 ? S1_LEAF_DESCRIPTOR : S2_LEAF_DESCRIPTOR;
     const invalid = meaning.kind === 'invalid';
     const where = level === undefined && at === 2 && !invalid ? 'below level 3' : `at level ${at}`;
-    const illegal = invalid ? [{ text: `${meaning.text} (${where})`, section: 'DDI 0487 D8.3.1' }] : [];
+    const illegal = invalid
+      ? [{ text: `${where}, ${meaning.text.replace('invalid: ', '')}`, section: 'DDI 0487 D8.3.1' }]
+      : [];
     if (invalid && shown.length > 0) continue;
-    shown.push(decoded(of, words, illegal, invalid ? [] : [`${where}: ${meaning.text}`]));
+    shown.push(decoded(of, words, illegal, invalid ? [] : [`${where}: ${meaning.text}`], 'invalid'));
   }
   return shown;
 }
@@ -173,18 +179,20 @@ function describe(words: Words, stage: 1 | 2, granuleBits: 12 | 14 | 16, level: 
   return describeDescriptor(format, stage, level, words[0]!, words[1]!);
 }
 
-const KINDS: Readonly<Record<string, Kind>> = {
-  ste: { sizeBytes: 64, what: 'an STE', decode: decodeStructureSte },
-  cd: { sizeBytes: 64, what: 'a CD', decode: decodeStructureCd },
-  l1std: { sizeBytes: 8, what: 'an L1STD', decode: decodeL1Std },
-  'cd-l1': { sizeBytes: 8, what: 'an L1CD', decode: decodeL1Cd },
-  pte: { sizeBytes: 8, what: 'a translation table descriptor', decode: decodePte },
-  cmd: { sizeBytes: COMMAND_BYTES, what: 'a command', decode: decodeCommand },
-  event: { sizeBytes: EVENT_BYTES, what: 'an event record', decode: decodeEvent },
-};
+const KINDS: ReadonlyMap<string, Kind> = new Map(
+  Object.entries({
+    ste: { sizeBytes: 64, what: 'an STE', decode: decodeStructureSte },
+    cd: { sizeBytes: 64, what: 'a CD', decode: decodeStructureCd },
+    l1std: { sizeBytes: 8, what: 'an L1STD', decode: decodeL1Std },
+    'cd-l1': { sizeBytes: 8, what: 'an L1CD', decode: decodeL1Cd },
+    pte: { sizeBytes: 8, what: 'a translation table descriptor', decode: decodePte },
+    cmd: { sizeBytes: COMMAND_BYTES, what: 'a command', decode: decodeCommand },
+    event: { sizeBytes: EVENT_BYTES, what: 'an event record', decode: decodeEvent },
+  } satisfies Record<string, Kind>),
+);
 
 /** The names that are no registers. */
-export const STRUCTURE_NAMES: readonly string[] = Object.keys(KINDS);
+export const STRUCTURE_NAMES: readonly string[] = [...KINDS.keys()];
 
 function findRegister(name: string): Register | undefined {
   const wanted = name.toUpperCase();
@@ -192,7 +200,7 @@ function findRegister(name: string): Register | undefined {
 }
 
 function kindOf(name: string): Kind {
-  const kind = KINDS[name.toLowerCase()];
+  const kind = KINDS.get(name.toLowerCase());
   if (kind !== undefined) return kind;
   const of = findRegister(name);
   if (of === undefined) {
@@ -211,7 +219,8 @@ function readWords(tokens: readonly string[], { sizeBytes, what }: Kind): number
       throw new DecodeError(`'${tokens[index]}' is not hexadecimal`);
   }
   const prefixed = texts.filter((text) => /^0[xX]/.test(text)).length;
-  if (prefixed > 0 && prefixed < texts.length) {
+  // Among words a plain 0 can only be the word.
+  if (prefixed > 0 && texts.some((text) => !/^0(?:[xX]|$)/.test(text))) {
     throw new DecodeError('words begin with 0x and bytes do not: one or the other');
   }
   return prefixed === 0 ? fromBytes(texts.join(''), sizeBytes, what) : fromNumbers(texts, sizeBytes, what);
@@ -259,7 +268,7 @@ export function decode(name: string, tokens: readonly string[], options: DecodeO
 
 /** As lines of text. */
 export function renderDecoded(
-  { name, section, words, fields, notes, illegal }: Decoded,
+  { name, section, words, fields, notes, verdict, illegal }: Decoded,
   all: boolean,
 ): string[] {
   const shown = all ? fields : fields.filter(({ value, reserved }) => !reserved && !isZero(value));
@@ -275,7 +284,7 @@ export function renderDecoded(
     ...reserved.map(
       ({ name: field, hi, lo, value }) => `  reserved bits [${hi}:${lo}] are not 0: ${field}=${value}`,
     ),
-    ...illegal.map(({ text, section: at }) => `  ILLEGAL: ${text} (${at})`),
+    ...illegal.map(({ text, section: at }) => `  ${verdict}: ${text} (${at})`),
   ];
 }
 

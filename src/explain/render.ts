@@ -186,15 +186,12 @@ function renderTlbHit(report: Report, { pa, own, parent, sizeBits }: StepOf<'tlb
   );
 }
 
-function renderStage2(
-  report: Report,
-  translation: Translation,
-  { ipa, faultClass }: StepOf<'stage2'>,
-  inset: string,
-): void {
+function renderStage2(report: Report, translation: Translation, step: StepOf<'stage2'>, inset: string): void {
+  const { ipa, faultClass } = step;
   const label = inset === '  ' ? 'stage 2' : '  stage 2';
   const table = tableOf(translation, 2)!;
-  report.add(label, `ipa ${hex(ipa)} of ${PURPOSES[faultClass]}; ${printTable(table)}`, walkSection(table));
+  const described = step === findStep(translation, 'stage2') ? `; ${printTable(table)}` : '';
+  report.add(label, `ipa ${hex(ipa)} of ${PURPOSES[faultClass]}${described}`, walkSection(table));
 }
 
 function spaceNote(space: SecurityState): string {

@@ -35,7 +35,7 @@ export function dword(lo: number, hi: number): string {
   return `0x${(hi >>> 0).toString(16).padStart(8, '0')}${(lo >>> 0).toString(16).padStart(8, '0')}`;
 }
 
-/** 64-bit words, lowest first; zeros at the end are counted, not printed. */
+/** 64-bit words, lowest first; zeros at the end are not printed. */
 export function dwords(words: Words): string[] {
   const all = Array.from({ length: words.length / 2 }, (_, index) => [
     words[2 * index]!,
@@ -44,7 +44,7 @@ export function dwords(words: Words): string[] {
   const last = all.findLastIndex(([lo, hi]) => lo !== 0 || hi !== 0);
   const shown = all.slice(0, Math.max(1, last + 1)).map(([lo, hi]) => dword(lo!, hi!));
   const zeros = all.length - shown.length;
-  return zeros === 0 ? shown : [...shown, `(and ${zeros} x 0)`];
+  return zeros === 0 ? shown : [...shown, '(rest 0)'];
 }
 
 function printValue(name: string, field: Field, value: bigint): string {

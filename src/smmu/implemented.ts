@@ -81,6 +81,22 @@ const LIMITS: readonly Limit[] = [
   ...absent('S_IDR1', S_IDR1, 'SEL2'),
 ];
 
+/** One limit for people: the field, and the values of it that are implemented. */
+export interface LimitDescription {
+  readonly field: string;
+  readonly section: string;
+  readonly implemented: readonly number[];
+}
+
+/** The table above as the reference page shows it. Fields that are not in it are implemented in all their values. */
+export function describeLimits(): LimitDescription[] {
+  return LIMITS.map(({ register, layout, field, allowed }) => {
+    const { hi, lo } = layout.fields[field] as Field;
+    const values = Array.from({ length: 2 ** Math.min(hi - lo + 1, 5) }, (_, value) => value);
+    return { field: `${register}.${field}`, section: layout.section, implemented: values.filter(allowed) };
+  });
+}
+
 /**
  * Reduces ID register words to what is implemented.
  * @returns the words, and the name (`IDR0.ATS`) of each field that was asked for and is not there.

@@ -72,10 +72,16 @@ export class Tables {
   }
 
   /**
-   * Writes a leaf for an input address, with the tables on the way to it.
-   * @returns the level and the descriptor's physical address; a block that is in the way stays.
+   * Writes a leaf for an input address, with the tables on the way to it. A table where the leaf should be, or a leaf on
+   * the way, stays: the leaf is then written where it can be.
+   * @param leafAt the descriptor to write, for the level that it came to.
    */
-  map(input: bigint, leafLevel: number, leaf: bigint, tableBits = 0n): { level: number; at: bigint } {
+  map(
+    input: bigint,
+    leafLevel: number,
+    leafAt: (level: number) => bigint,
+    tableBits: () => bigint = () => 0n,
+  ): { level: number; at: bigint } {
     const { granule, inputBits, startLevel } = this.shape;
     const bench = this.#memory.bench;
     let base = this.base - this.#offset;
@@ -86,16 +92,16 @@ export class Tables {
       const at = base + index * 8n;
       const present = bench.load64(at)!;
       const isTable = level < 3 && (present & 3n) === 3n;
-      if (level === leafLevel || (present !== 0n && !isTable)) {
-        if (level === leafLevel && !isTable) bench.store64(at, leaf);
-        if (!isTable) return { level, at };
+      if (!isTable && (level >= leafLevel || (level < 3 && (present & 1n) === 1n))) {
+        bench.store64(at, leafAt(level));
+        return { level, at };
       }
       if (isTable) base = this.#untangle(present) - this.#offset;
       else {
         const size = 1n << BigInt(PAGE_BITS[granule]);
         base = this.#memory.take(size);
         this.#onTable(base + this.#offset, size);
-        bench.store64(at, addressField(this.shape, base + this.#offset) | tableBits | 3n);
+        bench.store64(at, addressField(this.shape, base + this.#offset) | tableBits() | 3n);
       }
       top = shift;
     }

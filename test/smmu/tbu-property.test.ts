@@ -1,0 +1,527 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { OPCODES } from '../spec-numbers.js';
+import { letterOf, stage1Letters, stage2Letters } from '../reference/permissions.js';
+import {
+  type Fault,
+  type GranuleKiB,
+  type Stage1Params,
+  type Stage2Params,
+  walkStage1,
+  walkStage2,
+} from '../reference/walker.js';
+import { type Access, CDS, type CdFields, eventOf, FULL_IDR, RAM_BYTES, type SteFields, TbuBench } from './tbu-bench.js';
+import { addressField, leafLevels, shiftAt, TableMemory, Tables, type TableShape } from './tables.js';
+
+/**
+ * One SMMU against an oracle that caches nothing: random configuration, tables and accesses, tables and CDs that change
+ * under way and are invalidated as software must. Every outcome, address and event record has to agree, for every size
+ * of the caches.
+ */
+const RUNS = Number(process.env.SMMULATOR_RUNS ?? 250);
+const STEPS = 40;
+
+/** Where the tables of a nested stream lie in IPA space, above their physical addresses. */
+const TABLES_IPA = 1n << 30n;
+const OAS = { 4: 44, 5: 48, 6: 52 } as const;
+const IPS_BITS = [32, 36, 40, 42, 44, 48, 52] as const;
+const TG0 = { 4: 0, 64: 1, 16: 2 } as const;
+const TG1 = { 16: 1, 4: 2, 64: 3 } as const;
+const CACHES = [0, 1, 4, 4096, Number.POSITIVE_INFINITY] as const;
+const CONFIG_CACHES = [0, 1, Number.POSITIVE_INFINITY] as const;
+
+/** xorshift32: everything of a case follows from its seed. */
+class Random {
+  #state: number;
+  constructor(seed: number) {
+    this.#state = (seed * 2654435761 + 1) | 0 || 1;
+  }
+  below(n: number): number {
+    this.#state ^= this.#state << 13;
+    this.#state ^= this.#state >>> 17;
+    this.#state ^= this.#state << 5;
+    return (this.#state >>> 0) % n;
+  }
+  pick<T>(from: readonly T[]): T {
+    return from[this.below(from.length)]!;
+  }
+  chance(percent: number): boolean {
+    return this.below(100) < percent;
+  }
+  bits(n: number): bigint {
+    let value = 0n;
+    for (let i = 0; i < n; i += 16) value = (value << 16n) | BigInt(this.below(0x1_0000));
+    return value & ((1n << BigInt(n)) - 1n);
+  }
+}
+
+type Expected = { outcome: string; pa?: bigint; space?: number; record?: bigint };
+
+const EVENT_OF = { translation: 0x10, 'address-size': 0x11, 'access-flag': 0x12, 'external-abort': 0x0b } as const;
+const F_PERMISSION = 0x13;
+
+class Case {
+  readonly bench: TbuBench;
+  readonly #r: Random;
+  readonly #oas: number;
+  readonly #stage1: boolean;
+  readonly #stage2: boolean;
+  readonly #single: boolean;
+  readonly #el2: boolean;
+  readonly #ste: SteFields;
+  #cd: CdFields = {};
+  readonly #halves: (Tables | undefined)[] = [undefined, undefined];
+  readonly #s2: Tables | undefined;
+  readonly #vas: bigint[] = [];
+  readonly #ipas: bigint[] = [];
+  /** Physical addresses of stage 2 leaves that map tables and CDs: rewritten now and then. */
+  readonly #frames: { ipa: bigint; at: bigint; level: number }[] = [];
+  readonly #dsIdr: boolean;
+
+  constructor(seed: number) {
+    const r = new Random(seed);
+    this.#r = r;
+    const oasEncoding = r.pick([4, 5, 6] as const);
+    this.#oas = OAS[oasEncoding];
+    this.#dsIdr = oasEncoding === 6 && r.chance(70);
+    const mode = r.pick(['s1', 's1', 's2', 'nested', 'nested'] as const);
+    this.#stage1 = mode !== 's2';
+    this.#stage2 = mode !== 's1';
+    this.#el2 = mode === 's1' && r.chance(40);
+    const e2h = this.#el2 && r.chance(50);
+    this.#single = this.#el2 && !e2h;
+    this.bench = new TbuBench({
+      idr: { IDR5: oasEncoding | 0x70 | (this.#dsIdr ? 0x80 : 0) | (r.chance(60) ? 1 << 10 : 0) },
+      tlb: r.pick(CACHES),
+      configCache: r.pick(CONFIG_CACHES),
+      cr2: e2h ? 3 : 2,
+    });
+    const memory = new TableMemory(this.bench, 0x20_0000n, BigInt(RAM_BYTES));
+    const s2 = this.#stage2 ? this.#makeStage2(memory) : undefined;
+    this.#s2 = s2?.tables;
+    this.#ste = {
+      Config: { s1: 5, s2: 6, nested: 7 }[mode],
+      S1ContextPtr: (BigInt(CDS) + (this.#stage2 ? TABLES_IPA : 0n)) >> 6n,
+      STRW: this.#el2 ? 2 : 0,
+      S2VMID: r.pick([0, 7, 0xffff]),
+      PRIVCFG: r.pick([0, 0, 0, 1, 2, 3]),
+      INSTCFG: r.pick([0, 0, 0, 1, 2, 3]),
+      ...s2?.fields,
+    };
+    if (this.#stage1) this.#makeStage1(memory);
+    for (const StreamID of [0, 1]) {
+      const pointer = BigInt(this.#ste.S1ContextPtr!) + BigInt(StreamID);
+      this.bench.ste(StreamID, { ...this.#ste, S1ContextPtr: pointer });
+    }
+    this.#writeCds();
+    this.#map();
+  }
+
+  #makeStage2(memory: TableMemory): { tables: Tables; fields: SteFields } {
+    const r = this.#r;
+    const granule = r.pick([4, 16, 64] as const);
+    const ds = this.#dsIdr && granule !== 64 && r.chance(60);
+    const most = ds || granule === 64 ? this.#oas : Math.min(this.#oas, 48);
+    const inputBits = r.pick([32, 33, 34, 36, 38, 40, 42, 43, 44, 48, 50, 52].filter((n) => n <= most));
+    const pageBits = { 4: 12, 16: 14, 64: 16 }[granule];
+    const levels = [-1, 0, 1, 2, 3].filter((level) => {
+      const index = inputBits - Number(shiftAt(granule, level));
+      if (index < 1 || index > pageBits - 3 + 4) return false;
+      return level >= (granule === 4 ? (ds ? -1 : 0) : granule === 16 ? (ds ? 0 : 1) : 1);
+    });
+    const startLevel = r.pick(levels);
+    const lpa = granule === 64 && this.#oas === 52;
+    const tables = new Tables(memory, { granule, inputBits, startLevel, ds, lpa });
+    const S2SL0 = granule === 4 ? [0, 2, 1, 0, 3][startLevel + 1]! : 3 - startLevel;
+    const fields: SteFields = {
+      S2AA64: 1,
+      S2T0SZ: 64 - inputBits,
+      S2SL0,
+      S2SL0_2: granule === 4 && startLevel === -1 ? 1 : 0,
+      S2TG: TG0[granule],
+      S2DS: ds ? 1 : 0,
+      S2PS: r.pick([3, 4, 5, 6]),
+      S2TTB: tables.base >> 4n,
+      S2AFFD: r.chance(20) ? 1 : 0,
+      S2PTW: r.chance(50) ? 1 : 0,
+      S2FWB: r.chance(30) ? 1 : 0,
+      S2R: r.chance(80) ? 1 : 0,
+    };
+    return { tables, fields };
+  }
+
+  #makeStage1(memory: TableMemory): void {
+    const r = this.#r;
+    const DS = this.#dsIdr && r.chance(60);
+    const fields: Record<string, number | bigint> = {
+      AA64: 1,
+      IPS: this.#stage2 ? r.pick([4, 5, 6]) : r.pick([3, 4, 5, 6]),
+      DS: DS ? 1 : 0,
+      A: r.chance(70) ? 1 : 0,
+      R: r.chance(85) ? 1 : 0,
+    };
+    for (const half of [0, 1] as const) {
+      const granule = r.pick([4, 16, 64] as const);
+      const ds = DS && granule !== 64;
+      const wide = (ds || granule === 64) && (this.bench.read(0x14) & 0xc00) !== 0;
+      const inputBits = r.pick([25, 28, 30, 31, 34, 36, 39, 40, 42, 43, 47, 48, ...(wide ? [49, 52] : [])]);
+      const startLevel = [3, 2, 1, 0, -1].find((level) => {
+        const index = inputBits - Number(shiftAt(granule, level));
+        return index <= { 4: 9, 16: 11, 64: 13 }[granule];
+      })!;
+      const lpa = granule === 64 && this.#oas === 52;
+      const shape = { granule, inputBits, startLevel, ds, lpa };
+      const offset = this.#stage2 ? TABLES_IPA : 0n;
+      const tables = new Tables(memory, shape, offset, (ipa, size) => this.#mapFrame(ipa, size));
+      this.#halves[half] = tables;
+      Object.assign(fields, {
+        [`T${half}SZ`]: 64 - inputBits,
+        [`TG${half}`]: half === 0 ? TG0[granule] : TG1[granule],
+        [`TTB${half}`]: tables.base >> 4n,
+        [`EPD${half}`]: r.chance(5) ? 1 : 0,
+      });
+    }
+    this.#cd = fields;
+    this.#rollControls();
+  }
+
+  /** The CD fields that change under way. */
+  #rollControls(): void {
+    const r = this.#r;
+    for (const name of ['WXN', 'PAN', 'EPAN', 'AFFD', 'HAD0', 'HAD1', 'E0PD0', 'E0PD1', 'TBI0', 'TBI1'] as const) {
+      this.#cd = { ...this.#cd, [name]: r.chance(name.startsWith('E0') ? 10 : 30) ? 1 : 0 };
+    }
+  }
+
+  #writeCds(): void {
+    for (const StreamID of [0, 1]) this.bench.cd(CDS + 64 * StreamID, { ...this.#cd, ASID: 0x1234 + StreamID });
+    this.#mapFrame(TABLES_IPA + BigInt(CDS), 128n);
+  }
+
+  /** Maps stage 1 tables or CDs by stage 2. */
+  #mapFrame(ipa: bigint, sizeBytes: bigint): void {
+    const s2 = this.#s2;
+    if (s2 === undefined) return;
+    const size = 1n << shiftAt(s2.shape.granule, 3);
+    for (let page = ipa & -size; page < ipa + sizeBytes; page += size) {
+      if (this.#frames.some((frame) => frame.ipa === page)) continue;
+      this.#frames.push({ ipa: page, ...s2.map(page, 3, () => this.#frameLeaf(page)) });
+    }
+  }
+
+  #frameLeaf(page: bigint): bigint {
+    return addressField(this.#s2!.shape, page - TABLES_IPA) | (1n << 10n) | (0xfn << 2n) | (3n << 6n) | 3n;
+  }
+
+  #stage1Leaf(shape: TableShape, level: number): bigint {
+    const r = this.#r;
+    if (r.chance(7)) return r.bits(64) & ~1n;
+    const shift = shiftAt(shape.granule, level);
+    const size = this.#s2 !== undefined ? r.pick([32, 34, this.#s2.shape.inputBits]) : r.pick([36, 40, this.#oas]);
+    const out = (r.bits(r.chance(3) ? 52 : size) >> shift) << shift;
+    const attributes =
+      (BigInt(r.below(8)) << 2n) |
+      (BigInt(r.below(4)) << 6n) |
+      (r.chance(92) ? 1n << 10n : 0n) |
+      (r.chance(60) ? 1n << 11n : 0n) |
+      (r.chance(20) ? 1n << 52n : 0n) |
+      (r.chance(30) ? 1n << 53n : 0n) |
+      (r.chance(30) ? 1n << 54n : 0n);
+    return addressField(shape, out) | attributes | (level === 3 ? 3n : 1n);
+  }
+
+  #stage2Leaf(shape: TableShape, level: number): bigint {
+    const r = this.#r;
+    if (r.chance(7)) return r.bits(64) & ~1n;
+    const shift = shiftAt(shape.granule, level);
+    const out = (r.bits(r.chance(4) ? 52 : r.pick([36, 40, 42])) >> shift) << shift;
+    const attributes =
+      (BigInt(r.below(16)) << 2n) |
+      (BigInt(r.chance(60) ? 3 : r.below(4)) << 6n) |
+      (r.chance(92) ? 1n << 10n : 0n) |
+      (r.chance(20) ? 1n << 52n : 0n) |
+      (BigInt(r.chance(50) ? 0 : r.below(4)) << 53n);
+    return addressField(shape, out) | attributes | (level === 3 ? 3n : 1n);
+  }
+
+  #map(): void {
+    const r = this.#r;
+    if (!this.#stage1) {
+      const { inputBits } = this.#s2!.shape;
+      const near = r.bits(inputBits);
+      for (let i = 0; i < 6; i++) this.#vas.push(i < 3 ? near ^ BigInt(r.below(0x40_0000)) : r.bits(inputBits));
+      this.#vas.push(r.bits(inputBits + 2), r.bits(64));
+      for (const va of this.#vas) this.#mapStage2(va);
+      return;
+    }
+    for (const half of [0, 1] as const) {
+      const tables = this.#halves[half]!;
+      const { inputBits } = tables.shape;
+      const near = r.bits(inputBits);
+      const ones = half === 1 ? (1n << 64n) - (1n << BigInt(inputBits)) : 0n;
+      for (let i = 0; i < 4; i++) {
+        const va = (i < 2 ? near ^ (r.bits(22) & ((1n << BigInt(inputBits)) - 1n)) : r.bits(inputBits)) | ones;
+        this.#vas.push(va);
+        this.#mapStage1(va);
+      }
+      this.#vas.push(r.bits(inputBits + 1) | ones, ones ^ (1n << BigInt(r.below(64))));
+    }
+  }
+
+  #mapStage1(va: bigint): void {
+    const tables = this.#halves[Number((va >> 55n) & 1n)];
+    if (tables === undefined) return;
+    const r = this.#r;
+    const { inputBits } = tables.shape;
+    const bits = () => (r.chance(20) ? r.bits(5) << 59n : 0n);
+    const input = va & ((1n << BigInt(inputBits)) - 1n);
+    const { at, level } = tables.map(
+      input,
+      r.pick(leafLevels(tables.shape)),
+      (to) => this.#stage1Leaf(tables.shape, to),
+      bits,
+    );
+    if (this.#s2 === undefined) return;
+    const shift = shiftAt(tables.shape.granule, level);
+    const params: Stage1Params = { ...this.#params1(va), outputBits: 52, AFFD: true };
+    const walked = walkStage1(params, (address) => this.bench.load64(address - TABLES_IPA));
+    if (walked.kind === 'ok' && at !== 0n && shift > 0n) this.#mapStage2(walked.output);
+  }
+
+  #mapStage2(ipa: bigint): void {
+    const s2 = this.#s2!;
+    if (ipa >> BigInt(s2.shape.inputBits) !== 0n) return;
+    // What maps the tables stays whole.
+    if (ipa >> 30n === TABLES_IPA >> 30n) return;
+    this.#ipas.push(ipa);
+    const levels = leafLevels(s2.shape).filter((level) => shiftAt(s2.shape.granule, level) <= 30n);
+    s2.map(ipa, this.#r.pick(levels), (level) => this.#stage2Leaf(s2.shape, level));
+  }
+
+  // The oracle.
+
+  #granule(tg: number | bigint | undefined, high: boolean): GranuleKiB {
+    return (high ? ([4, 16, 4, 64] as const) : ([4, 64, 16, 4] as const))[Number(tg ?? 0)]!;
+  }
+
+  #params1(va: bigint): Stage1Params {
+    const cd = this.#cd as Record<string, number | bigint>;
+    const on = (name: string) => cd[name] === 1;
+    return {
+      va,
+      TTB0: BigInt(cd.TTB0!) << 4n,
+      TTB1: BigInt(cd.TTB1!) << 4n,
+      T0SZ: Number(cd.T0SZ),
+      T1SZ: Number(cd.T1SZ),
+      TG0: this.#granule(cd.TG0, false),
+      TG1: this.#granule(cd.TG1, true),
+      EPD0: on('EPD0') && !this.#single,
+      EPD1: on('EPD1'),
+      TBI0: on('TBI0'),
+      TBI1: on('TBI1'),
+      HAD0: on('HAD0'),
+      HAD1: on('HAD1'),
+      outputBits: Math.min(IPS_BITS[Number(cd.IPS)]!, this.#oas),
+      DS: on('DS'),
+      LPA: this.#oas === 52,
+      AFFD: on('AFFD'),
+      singleRange: this.#single,
+    };
+  }
+
+  #params2(ipa: bigint): Stage2Params {
+    const ste = this.#ste as Record<string, number | bigint>;
+    return {
+      ipa,
+      S2TTB: BigInt(ste.S2TTB!) << 4n,
+      S2T0SZ: Number(ste.S2T0SZ),
+      S2SL0: Number(ste.S2SL0),
+      S2SL0_2: ste.S2SL0_2 === 1,
+      S2TG: this.#granule(ste.S2TG, false),
+      outputBits: Math.min(IPS_BITS[Number(ste.S2PS)]!, this.#oas),
+      DS: ste.S2DS === 1,
+      LPA: this.#oas === 52,
+      AFFD: ste.S2AFFD === 1,
+    };
+  }
+
+  expected(StreamID: number, access: Access): Expected {
+    const ste = this.#ste as Record<string, number>;
+    const cd = this.#cd as Record<string, number>;
+    const over = (field: number, incoming: boolean) => (field >= 2 ? field === 3 : incoming);
+    const write = access.write === true;
+    const effective = {
+      write,
+      privileged: over(ste.PRIVCFG!, access.privileged === true),
+      instruction: !write && over(ste.INSTCFG!, access.instruction === true),
+    };
+    const letter = letterOf(effective);
+    const iova = BigInt(access.iova);
+    const record = (EventNumber: number, more: object) =>
+      eventOf({
+        EventNumber,
+        StreamID,
+        InputAddr: iova,
+        RnW: write ? 0 : 1,
+        InD: effective.instruction ? 1 : 0,
+        PnU: effective.privileged ? 1 : 0,
+        CLASS: 2,
+        ...more,
+      });
+    const stage1Fault = (number: number): Expected => ({
+      outcome: cd.A ? 'abort' : 'raz-wi',
+      ...(cd.R ? { record: record(number, {}) } : {}),
+    });
+    const stage2 = (ipa: bigint, CLASS: number, need: string): bigint | Expected => {
+      const done = walkStage2(this.#params2(ipa), (address) => this.bench.load64(address));
+      const fault = (number: number): Expected => ({
+        outcome: 'abort',
+        ...(ste.S2R
+          ? { record: record(number, { S2: 1, CLASS, IPA: ipa >> 12n, TTRnW: number === F_PERMISSION && CLASS < 2 ? 1 : 0 }) }
+          : {}),
+      });
+      if (done.kind === 'fault') return fault(EVENT_OF[done.type]);
+      const device = ste.S2FWB ? (done.MemAttr & 4) === 0 : done.MemAttr < 4;
+      const permitted = stage2Letters(done.S2AP, done.XN, true).includes(need);
+      if (!permitted || (CLASS < 2 && ste.S2PTW === 1 && device)) return fault(F_PERMISSION);
+      return done.output;
+    };
+    if (!this.#stage1) {
+      if (iova >> BigInt(this.#oas) !== 0n) return { outcome: 'abort', record: record(0x11, {}) };
+      const pa = stage2(iova, 2, letter);
+      return typeof pa === 'bigint' ? { outcome: 'ok', pa, space: 0 } : pa;
+    }
+    if (this.#stage2) {
+      const at = stage2((BigInt(ste.S1ContextPtr!) + BigInt(StreamID)) << 6n, 0, 'r');
+      if (typeof at !== 'bigint') return at;
+    }
+    const upper = !this.#single && ((iova >> 55n) & 1n) === 1n;
+    if (!this.#single && !effective.privileged && cd[upper ? 'E0PD1' : 'E0PD0']) return stage1Fault(0x10);
+    let inner: Expected | undefined;
+    const leaf = walkStage1(this.#params1(iova), (address) => {
+      if (!this.#stage2) return this.bench.load64(address);
+      const at = stage2(address, 1, 'r');
+      if (typeof at === 'bigint') return this.bench.load64(at);
+      inner = at;
+      return undefined;
+    });
+    if (inner !== undefined) return inner;
+    if (leaf.kind === 'fault') return stage1Fault(EVENT_OF[(leaf as Fault).type]);
+    const checks = {
+      single: this.#single,
+      WXN: cd.WXN === 1,
+      PAN: cd.PAN === 1,
+      EPAN: cd.EPAN === 1,
+    };
+    if (!stage1Letters(leaf.UXN, leaf.PXN, leaf.AP, checks).includes(letter)) return stage1Fault(F_PERMISSION);
+    if (!this.#stage2) return { outcome: 'ok', pa: leaf.output, space: 0 };
+    const pa = stage2(leaf.output, 2, letter);
+    return typeof pa === 'bigint' ? { outcome: 'ok', pa, space: 0 } : pa;
+  }
+
+  // The steps.
+
+  step(): void {
+    const r = this.#r;
+    if (r.chance(25)) this.#change();
+    const base = r.pick(this.#vas);
+    const top = r.chance(10) ? r.bits(8) << 56n : 0n;
+    const near = r.chance(30) ? BigInt(r.below(0x1_0000)) : BigInt(r.below(16));
+    const access: Access = {
+      StreamID: r.below(2),
+      iova: BigInt.asUintN(64, base ^ top ^ near),
+      write: r.chance(40),
+      privileged: r.chance(50),
+      instruction: r.chance(30),
+    };
+    const { record, ...expected } = this.expected(access.StreamID!, access);
+    expect(this.bench.access(access)).toEqual(expected);
+    expect(this.bench.events()).toEqual(record === undefined ? [] : [record]);
+  }
+
+  #change(): void {
+    const r = this.#r;
+    const { bench } = this;
+    const kind = r.below(4);
+    if (kind === 0 && this.#stage1) {
+      this.#rollControls();
+      this.#writeCds();
+      for (const StreamID of [0, 1]) bench.command([OPCODES.CMD_CFGI_CD, StreamID, 1]);
+      this.#invalidateAll();
+    } else if (kind === 1 && this.#s2 !== undefined && this.#frames.length > 0) {
+      // A frame of the tables or CDs loses its rights, or becomes whole again.
+      const frame = r.pick(this.#frames);
+      const whole = this.#frameLeaf(frame.ipa);
+      bench.store64(frame.at, whole ^ r.pick([0n, 0n, 1n, 1n << 10n, 1n << 6n, 0xfn << 2n]));
+      bench.command([OPCODES.CMD_CFGI_STE_RANGE, 0, 31]);
+      this.#invalidateIpa(frame.ipa);
+    } else if (kind === 2 && this.#ipas.length > 0) {
+      const ipa = r.pick(this.#ipas);
+      const s2 = this.#s2!;
+      s2.map(ipa, 3, (level) => this.#stage2Leaf(s2.shape, level));
+      this.#invalidateIpa(ipa);
+    } else if (this.#stage1) {
+      const va = r.pick(this.#vas);
+      const tables = this.#halves[Number((va >> 55n) & 1n)]!;
+      const input = va & ((1n << BigInt(tables.shape.inputBits)) - 1n);
+      const { level } = tables.map(input, 3, (to) => this.#stage1Leaf(tables.shape, to));
+      const ones = (va >> 55n) & 1n ? (1n << 64n) - (1n << BigInt(tables.shape.inputBits)) : 0n;
+      this.#invalidateVa(input | ones, tables.shape.granule, level);
+    }
+    bench.sync();
+  }
+
+  #vmid(): number {
+    return Number(this.#ste.S2VMID);
+  }
+
+  #invalidateAll(): void {
+    this.bench.command(
+      this.#el2 ? [OPCODES.CMD_TLBI_EL2_ALL] : [OPCODES.CMD_TLBI_NH_ALL, this.#vmid()],
+    );
+  }
+
+  #invalidateVa(va: bigint, granule: GranuleKiB, level: number): void {
+    const r = this.#r;
+    const how = r.below(4);
+    if (how === 0) return this.#invalidateAll();
+    const lo = Number(va & 0xffff_f000n);
+    const hi = Number(va >> 32n);
+    // Half of the commands name granule and, where there is a code for it, level: a range of one granule from an aligned address.
+    const shift = shiftAt(granule, level);
+    const named = r.chance(50) && level > 0;
+    const aligned = (va >> shift) << shift;
+    const tg = { 4: 1, 16: 2, 64: 3 }[granule];
+    const words = named
+      ? [0, 0, Number(aligned & 0xffff_f000n) | (tg << 10) | (level << 8), Number(aligned >> 32n)]
+      : [0, 0, lo, hi];
+    const send = (opcode: number, word1: number) => this.bench.command([opcode, word1, words[2]!, words[3]!]);
+    if (how === 1) {
+      for (const asid of [0x1234, 0x1235])
+        send(this.#el2 ? OPCODES.CMD_TLBI_EL2_VA : OPCODES.CMD_TLBI_NH_VA, (asid << 16) | (this.#el2 ? 0 : this.#vmid()));
+    } else if (this.#single) send(OPCODES.CMD_TLBI_EL2_VA, 0);
+    else send(this.#el2 ? OPCODES.CMD_TLBI_EL2_VAA : OPCODES.CMD_TLBI_NH_VAA, this.#el2 ? 0 : this.#vmid());
+  }
+
+  #invalidateIpa(ipa: bigint): void {
+    if (this.#r.chance(30)) return this.bench.command([OPCODES.CMD_TLBI_S12_VMALL, this.#vmid()]);
+    this.bench.command([OPCODES.CMD_TLBI_S2_IPA, this.#vmid(), Number(ipa & 0xffff_f000n), Number(ipa >> 32n)]);
+    this.#invalidateAll();
+  }
+}
+
+describe('the TBU against the oracle', () => {
+  test('G4, G5, G6, H5, D5-D14: every outcome, address and record agrees for every size of the caches', () => {
+    let done = 0;
+    fc.assert(
+      fc.property(fc.nat(), (seed) => {
+        const one = new Case(seed);
+        for (let step = 0; step < STEPS; step++) one.step();
+        done++;
+      }),
+      { numRuns: RUNS, endOnFailure: true },
+    );
+    expect(done).toBe(RUNS);
+    expect(FULL_IDR.IDR0 & 3).toBe(3);
+  });
+});
