@@ -19,12 +19,12 @@ import {
   F_WALK_EABT,
 } from '../arch/events.js';
 import { get, getAddress } from '../arch/layout.js';
-import { BANKS } from '../arch/registers.js';
-import { SECURE } from '../arch/security.js';
+import { BANKS, type RegisterKey } from '../arch/registers.js';
+import { SECURE, type SecurityState } from '../arch/security.js';
 import { L1CD, L1STD, STE } from '../arch/structures.js';
 import { brokenCdRules } from '../smmu/cd.js';
 import { readFeatures } from '../smmu/features.js';
-import { EXECUTE } from '../smmu/permission.js';
+import { EXECUTE, PRIV_READ } from '../smmu/permission.js';
 import { brokenSteRules, decodeSte, type Ste } from '../smmu/ste.js';
 import type { TranslationTable } from '../smmu/table.js';
 import { selectHalf, selectLpaeHalf } from '../smmu/tbu.js';
@@ -96,6 +96,11 @@ export function descriptorSection({ lpae }: TranslationTable): string {
   return lpae ? 'DDI 0487 G5.5.2' : 'DDI 0487 D8.3.1';
 }
 
+/** Where a register of a bank is specified. */
+export function registerSection(key: RegisterKey, security: SecurityState): string {
+  return `IHI 0070 ${BANKS[security][key].section}`;
+}
+
 /** Every reason, most specific first; none for an access that went through. */
 export function reasonsOf(translation: Translation): Reason[] {
   if (translation.outcome === OK) return [];
@@ -116,14 +121,17 @@ function globalAbort(translation: Translation, { controls, security }: StepOf<'b
   const { oas } = readFeatures(translation.config.idr);
   const bank = security === SECURE ? 'SMMU_S_' : 'SMMU_';
   if (get([controls.gbpa], GBPA.ABORT!) === 1) {
-    return because(`${bank}GBPA.ABORT == 1 while ${bank}CR0.SMMUEN == 0: no event`, 'IHI 0070 6.3.14');
+    return because(
+      `${bank}GBPA.ABORT == 1 while ${bank}CR0.SMMUEN == 0: no event`,
+      registerSection('GBPA', security),
+    );
   }
   if (translation.request.iova >> BigInt(oas) !== 0n) {
     return because(`the address exceeds the OAS of ${oas} bits while SMMUEN == 0: no event`, 'IHI 0070 3.4');
   }
   return because(
     'instruction fetch to the Non-secure PA space with SMMU_S_CR0.SIF == 1: no event',
-    'IHI 0070 6.3.57',
+    registerSection('CR0', SECURE),
   );
 }
 
@@ -150,14 +158,14 @@ function configurationReasons(translation: Translation, event: number): Reason[]
 
 function streamReason(translation: Translation): Reason {
   const { StreamID } = translation.request;
-  const { controls } = findStep(translation, 'bank')!;
+  const { controls, security } = findStep(translation, 'bank')!;
   const l1 = findStructure(translation, 'L1STD');
   if (l1 === undefined) {
     const { sidSize } = readFeatures(translation.config.idr);
     const bits = Math.min(controls.log2size, sidSize);
     return because(
       `StreamID ${hex(StreamID)} is not below 2^${bits} (STRTAB_BASE_CFG.LOG2SIZE)`,
-      'IHI 0070 6.3.25',
+      registerSection('STRTAB_BASE_CFG', security),
     );
   }
   const span = get(l1.words, L1STD.fields.Span);
@@ -232,7 +240,10 @@ function silentReasons(translation: Translation): Reason[] {
     const config = get(ste.words, STE.fields.Config).toString(2).padStart(3, '0');
     return [because(`STE at ${hex(ste.pa)}: Config == 0b${config}, abort without an event`, 'IHI 0070 5.2')];
   }
-  return [streamReason(translation), because('no event: CR2.RECINVSID == 0', 'IHI 0070 6.3.12')];
+  return [
+    streamReason(translation),
+    because('no event: CR2.RECINVSID == 0', registerSection('CR2', securityOf(translation))),
+  ];
 }
 
 type Fault = Pick<StepOf<'fault'>, 'event' | 'stage' | 'faultClass'>;
@@ -369,7 +380,7 @@ function permissionReason(translation: Translation, { stage, faultClass }: Fault
   if (context !== undefined && stage === 1 && context.cd === undefined) {
     return because(
       'instruction fetch to the Non-secure PA space with SMMU_S_CR0.SIF == 1',
-      'IHI 0070 6.3.57',
+      registerSection('CR0', SECURE),
     );
   }
   const section = stage === 1 ? 'DDI 0487 D8.4.1' : 'DDI 0487 D8.4.2';
@@ -385,14 +396,23 @@ function permissionReason(translation: Translation, { stage, faultClass }: Fault
   }
   const { need } = findStep(translation, 'context')!;
   return because(
-    `${printNeed(need)} needed, stage ${stage} grants ${printPermissions(granted)}${sifNote(translation, need)}`,
+    `${printNeed(need)} needed, stage ${stage} grants ${printPermissions(granted)}${stage === 1 ? limitedBy(translation, need) : ''}`,
     section,
   );
 }
 
-function sifNote(translation: Translation, need: number): string {
+/** The controls that take from what a stage 1 leaf says. */
+function limitedBy(translation: Translation, need: number): string {
   const { controls, security } = findStep(translation, 'bank')!;
-  return security === SECURE && controls.sif && (need & EXECUTE) !== 0 ? ' (SMMU_S_CR0.SIF == 1)' : '';
+  const cd = findStep(translation, 'context')?.context.cd;
+  const execute = (need & EXECUTE) !== 0;
+  const limits = [
+    execute && security === SECURE && controls.sif ? 'SMMU_S_CR0.SIF == 1' : '',
+    execute && cd?.wxn === true ? 'CD.WXN == 1' : '',
+    execute && cd?.uwxn === true ? 'CD.UWXN == 1' : '',
+    !execute && need >= PRIV_READ && cd?.pan === true ? 'CD.PAN == 1' : '',
+  ].filter((limit) => limit !== '');
+  return limits.length === 0 ? '' : ` with ${limits.join(', ')}`;
 }
 
 /** The permissions of a stage, from its leaf or from the TLB. */

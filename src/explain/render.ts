@@ -12,7 +12,7 @@ import { STREAM_WORLD_NAMES } from '../smmu/stream-world.js';
 import type { TranslationTable } from '../smmu/table.js';
 import { OK, OUTCOME_NAMES } from '../smmu/transaction.js';
 import { describeDescriptor, printSize } from './descriptor.js';
-import { reasonsOf, steOf, tableHalf, tableOf } from './reason.js';
+import { reasonsOf, registerSection, steOf, tableHalf, tableOf } from './reason.js';
 import { dword, dwords, fieldValues, hex, printField, printNeed, printPermissions, wrap } from './text.js';
 import { findStep, type Step, type StepOf, type StructureName, type Translation } from './trace.js';
 
@@ -122,8 +122,12 @@ function renderBank(report: Report, { config }: Translation, { controls, securit
     const fields = fieldValues(GBPA[security], [controls.gbpa], 'non-zero').filter(
       ({ reserved }) => !reserved,
     );
-    report.add(`SMMU_${S}CR0`, 'SMMUEN == 0: GBPA decides', 'IHI 0070 6.3.9');
-    report.pieces(`SMMU_${S}GBPA`, [hex(controls.gbpa >>> 0), ...fields.map(printField)], 'IHI 0070 6.3.14');
+    report.add(`SMMU_${S}CR0`, 'SMMUEN == 0: GBPA decides', registerSection('CR0', security));
+    report.pieces(
+      `SMMU_${S}GBPA`,
+      [hex(controls.gbpa >>> 0), ...fields.map(printField)],
+      registerSection('GBPA', security),
+    );
     return;
   }
   const bits = Math.min(controls.log2size, readFeatures(config.idr).sidSize);

@@ -18,7 +18,7 @@ import { addressField, leafLevels, shiftAt, TableMemory, Tables, type TableShape
  * under way and are invalidated as software must. Every outcome, address and event record has to agree, for every size
  * of the caches.
  */
-const RUNS = Number(process.env.SMMULATOR_RUNS ?? 250);
+const RUNS = Number(process.env.SMMULATOR_RUNS ?? 1500);
 const STEPS = 40;
 
 /** Where the tables of a nested stream lie in IPA space, above their physical addresses. */
