@@ -62,7 +62,10 @@ export function explainOptions<T>(command: Argv<T>) {
     .option('instruction', flag('An instruction fetch'))
     .option('ns', flag('The NS attribute of an access of a Secure stream'))
     .conflicts('step', ['device', 'iova'])
-    .example('$0 explain machines/one-smmu.yaml --device dma0 --iova 0x1000', 'After the software ran')
+    .example(
+      '$0 explain machines/one-smmu.yaml --device nic0 --iova 0x10100000 --write',
+      'A page that is read-only',
+    )
     .example('$0 explain bug.json --step 31', 'The dma step of a scenario');
 }
 

@@ -358,7 +358,7 @@ function sizeReason(translation: Translation, { stage }: Fault): Reason {
   const { level, address, lo, hi } = lastDescriptor(translation, stage)!;
   const table = tableOf(translation, stage)!;
   const out = describeDescriptor(table, stage, level, lo, hi).address;
-  const field = stage === 1 ? 'CD.IPS' : 'STE.S2PS';
+  const field = table.lpae ? 'VMSAv8-32 LPAE' : stage === 1 ? 'CD.IPS' : 'STE.S2PS';
   return because(
     `stage ${stage} level ${level} descriptor at ${hex(address)}: output address ${hex(out)} exceeds the ` +
       `${table.outputBits} bits of ${field}`,

@@ -6,7 +6,7 @@
  * --global, --global over the file's `global`; among equals the last wins.
  */
 import { MACHINE_SHAPE } from './file-shape.js';
-import { elementId, globalTarget, itemType } from './read.js';
+import { elementId, entryMeaning, globalTarget, itemType } from './read.js';
 import { nearest } from './rules/schema.js';
 import { appliesTo, type Kind, type Shape } from './shape.js';
 import { type MapEntry, type MapNode, parseTree, type TreeNode } from './tree.js';
@@ -78,9 +78,10 @@ function applyGlobal(root: MapNode, global: Assignment): void {
     putEntry(defaults, global.path, valueNode(global.value, replaced.value.offset));
     return;
   }
-  const { driver, property } = globalTarget(global.path)!;
+  const { driver, property, shape } = globalTarget(global.path)!;
   for (const item of instancesOf(root, driver)) {
-    if (entryOf(item, property) === undefined) putEntry(item, property, valueNode(global.value, item.offset));
+    if (entryMeaning(item, property, shape) === undefined)
+      putEntry(item, property, valueNode(global.value, item.offset));
   }
 }
 

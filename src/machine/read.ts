@@ -5,7 +5,7 @@
 import { isReported, type Place, type Reporter, type Value } from './diagnostics.js';
 import { DRIVERS, MACHINE_SHAPE, type MachineItem } from './file-shape.js';
 import { describeScalar } from './kinds.js';
-import { reportMissingKey, reportUnknownKey, reportWrongValue, schema } from './rules/schema.js';
+import { nearest, reportMissingKey, reportUnknownKey, reportWrongValue, schema } from './rules/schema.js';
 import {
   appliesTo,
   type Item,
@@ -23,7 +23,7 @@ type AnyItem = Item<Shape>;
 /** Reads the top level. `root` must be a map. */
 export function readMachine(root: MapNode, reporter: Reporter): MachineItem {
   const reader = new Reader(reporter);
-  reader.readGlobals(root.entries.find((entry) => entry.key === 'global')?.value);
+  reader.readGlobals(entryMeaning(root, 'global', MACHINE_SHAPE)?.value);
   const place = { offset: root.offset, path: '' };
   return reader.readRecord(
     root,
@@ -63,7 +63,8 @@ class Reader {
     const keyPlace = { offset: entry.keyOffset, path: `global.${name}` };
     const target = globalTarget(name);
     if (target === undefined) {
-      reportUnknownKey(this.#reporter, keyPlace, name, "'global'", globalNames());
+      const near = reportUnknownKey(this.#reporter, keyPlace, name, "'global'", globalNames());
+      if (near.resembles) this.#guessGlobal(entry.value, near.word, keyPlace);
       return;
     }
     const value = this.#readValue(
@@ -72,8 +73,20 @@ class Reader {
       { ...keyPlace, offset: entry.value.offset },
       name,
     );
-    const properties = this.#globals.get(target.driver) ?? new Map<string, Value<unknown>>();
-    this.#globals.set(target.driver, properties.set(target.property, value));
+    this.#globalsOf(target.driver).set(target.property, value);
+  }
+
+  /** A misspelt default stands for the one that it resembles, unless that one is there too. */
+  #guessGlobal(node: TreeNode, meant: string, at: Place): void {
+    const { driver, property, key } = globalTarget(meant)!;
+    const properties = this.#globalsOf(driver);
+    if (!properties.has(property)) properties.set(property, this.#guess(node, key.kind, at));
+  }
+
+  #globalsOf(driver: string): Map<string, Value<unknown>> {
+    const properties = this.#globals.get(driver) ?? new Map<string, Value<unknown>>();
+    this.#globals.set(driver, properties);
+    return properties;
   }
 
   readRecord(node: TreeNode, kind: RecordKind, at: Place, label: string): AnyItem | undefined {
@@ -82,7 +95,7 @@ class Reader {
       return undefined;
     }
     const type = knownType(node, kind.shape);
-    const { own, misspelt } = this.#sortEntries(node, kind.shape, type, at, label);
+    const { own, misspelt } = this.#sortEntries(node, kind.shape, at, label);
     const globals = this.#globals.get(kind.driver === 'type' ? (type ?? '') : (kind.driver ?? ''));
     const item: Record<string, unknown> = { at, label };
     for (const [name, declared] of Object.entries(kind.shape)) {
@@ -96,8 +109,8 @@ class Reader {
   }
 
   /** Known entries by key; unknown ones are reported, and stand for the key that they resemble. */
-  #sortEntries(node: MapNode, shape: Shape, type: string | undefined, at: Place, label: string) {
-    const known = Object.keys(shape).filter((name) => appliesTo(shape[name]!, type));
+  #sortEntries(node: MapNode, shape: Shape, at: Place, label: string) {
+    const known = knownKeys(node, shape);
     const own = new Map<string, TreeNode>();
     const misspelt = new Map<string, TreeNode>();
     for (const entry of node.entries) {
@@ -229,16 +242,42 @@ function knownType(node: MapNode, shape: Shape): string | undefined {
   return json?.form === 'words' && type !== undefined && json.words.includes(type) ? type : undefined;
 }
 
+/** The keys that an item may have, by its type. */
+function knownKeys(node: MapNode, shape: Shape): string[] {
+  const type = knownType(node, shape);
+  return Object.keys(shape).filter((name) => appliesTo(shape[name]!, type));
+}
+
+/** An item's entry for a key: under its name, or else under a misspelling of it. */
+export function entryMeaning(node: MapNode, name: string, shape: Shape): MapEntry | undefined {
+  const known = knownKeys(node, shape);
+  const misspelt = ({ key }: MapEntry): boolean => {
+    if (key === undefined || known.includes(key)) return false;
+    const near = nearest(key, known);
+    return near.resembles && near.word === name;
+  };
+  return node.entries.find(({ key }) => key === name) ?? node.entries.find(misspelt);
+}
+
+interface GlobalTarget {
+  readonly driver: string;
+  readonly property: string;
+  readonly key: Key;
+  /** Of the driver's items. */
+  readonly shape: Shape;
+}
+
 /** Driver and property of `arm-smmuv3.stage`, or undefined where there is no such default. */
-export function globalTarget(name: string): { driver: string; property: string; key: Key } | undefined {
+export function globalTarget(name: string): GlobalTarget | undefined {
   const dot = name.indexOf('.');
   const driver = name.slice(0, dot);
   const property = name.slice(dot + 1);
   const shape: Shape | undefined = Object.hasOwn(DRIVERS, driver)
     ? DRIVERS[driver as keyof typeof DRIVERS]
     : undefined;
-  const declared = shape !== undefined && Object.hasOwn(shape, property) ? shape[property] : undefined;
-  return declared?.global === true ? { driver, property, key: declared } : undefined;
+  if (shape === undefined || !Object.hasOwn(shape, property)) return undefined;
+  const key = shape[property]!;
+  return key.global === true ? { driver, property, key, shape } : undefined;
 }
 
 function globalNames(): string[] {

@@ -17,6 +17,7 @@ import {
   TG1_BITS,
   type TranslationTable,
   tableBase,
+  translationTable,
 } from './table.js';
 
 const F = CD.fields;
@@ -187,7 +188,7 @@ function lpaeTsz(words: Words, half: Half): number {
 function lpaeTable(words: Words, half: Half, { features, security }: CdContext): TranslationTable {
   const inputBits = 32 - lpaeTsz(words, half);
   const startLevel = stage1StartLevel(inputBits, 12);
-  return {
+  return translationTable({
     base: tableBase(getAddress(words, half.ttb), startIndexBits(inputBits, 12, startLevel), LPAE_OUTPUT_BITS),
     granuleBits: 12,
     inputBits,
@@ -201,7 +202,7 @@ function lpaeTable(words: Words, half: Half, { features, security }: CdContext):
     hierarchical: !(features.had && get(words, half.had) === 1),
     lpae: true,
     space: security === SECURE && get(words, half.nscfg) === 0 ? SECURE : NON_SECURE,
-  };
+  });
 }
 
 function table(words: Words, half: Half, context: CdContext): TranslationTable | undefined {
@@ -214,7 +215,7 @@ function table(words: Words, half: Half, context: CdContext): TranslationTable |
   const outputBits = effectivePs(get(words, F.IPS), features);
   const lpa = granuleBits === 16 && features.oas === 52;
   const ds = usesDs(words, granuleBits, features);
-  return {
+  return translationTable({
     base: tableBase(
       getAddress(words, half.ttb),
       startIndexBits(inputBits, granuleBits, startLevel),
@@ -232,7 +233,7 @@ function table(words: Words, half: Half, context: CdContext): TranslationTable |
     hierarchical: !(features.had && get(words, half.had) === 1),
     lpae: false,
     space: security === SECURE && get(words, half.nscfg) === 0 ? SECURE : NON_SECURE,
-  };
+  });
 }
 
 /** Decodes a legal CD. */

@@ -88,6 +88,10 @@ export class ConfigCache {
     this.#tagOf = tagOf;
   }
 
+  get enabled(): boolean {
+    return this.#limit > 0;
+  }
+
   bank(security: SecurityState): BankControls {
     return this.#banks[security];
   }

@@ -23,6 +23,7 @@ import {
   TG0_BITS,
   type TranslationTable,
   tableBase,
+  translationTable,
 } from './table.js';
 
 const F = STE.fields;
@@ -299,7 +300,7 @@ function streamWorld(words: Words, context: SteContext, e2h: boolean): StreamWor
 function stage2LpaeTable(words: Words, security: SecurityState): TranslationTable {
   const inputBits = lpaeInputBits(words);
   const startLevel = lpaeStartLevel(words);
-  return {
+  return translationTable({
     base: tableBase(getAddress(words, F.S2TTB), startIndexBits(inputBits, 12, startLevel), LPAE_OUTPUT_BITS),
     granuleBits: 12,
     inputBits,
@@ -313,7 +314,7 @@ function stage2LpaeTable(words: Words, security: SecurityState): TranslationTabl
     hierarchical: false,
     lpae: true,
     space: security,
-  };
+  });
 }
 
 function stage2Table(words: Words, { features, security }: SteContext): TranslationTable {
@@ -324,7 +325,7 @@ function stage2Table(words: Words, { features, security }: SteContext): Translat
   const startLevel = s2StartLevel(words, granuleBits, ds, features)!;
   const inputBits = 64 - get(words, F.S2T0SZ);
   const outputBits = effectivePs(get(words, F.S2PS), features);
-  return {
+  return translationTable({
     base: tableBase(
       getAddress(words, F.S2TTB),
       startIndexBits(inputBits, granuleBits, startLevel),
@@ -342,7 +343,7 @@ function stage2Table(words: Words, { features, security }: SteContext): Translat
     hierarchical: false,
     lpae: false,
     space: security,
-  };
+  });
 }
 
 /**

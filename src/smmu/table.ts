@@ -15,6 +15,8 @@ export interface TranslationTable {
   readonly startLevel: number;
   /** Effective output size in bits (CD.IPS or STE.S2PS, capped to the OAS). */
   readonly outputBits: number;
+  /** 2^outputBits: the first address that is too large. Kept because a walk compares with it at each level. */
+  readonly outputLimit: number;
   /** Lowest level at which a block descriptor is legal. */
   readonly minBlockLevel: number;
   /** Descriptor bits [15:12] hold OA[51:48]: 64KB granule and a 52-bit OAS. */
@@ -30,6 +32,11 @@ export interface TranslationTable {
   readonly lpae: boolean;
   /** PA (or IPA) space in which the walk starts (CD.NSCFGx, STE.S2SW). */
   readonly space: SecurityState;
+}
+
+/** Completes a table with what follows from its fields. */
+export function translationTable(fields: Omit<TranslationTable, 'outputLimit'>): TranslationTable {
+  return { ...fields, outputLimit: 2 ** fields.outputBits };
 }
 
 /** CD.TG0 and STE.S2TG encodings to granule bits; 0 is reserved. */

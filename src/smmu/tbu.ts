@@ -236,7 +236,8 @@ export class Tbu {
     if (!bank.smmuen) return this.#globalBypass(txn, security, bank);
     const context = this.#config.lookup(txn.StreamID, txn.SubstreamID, security);
     if (context === undefined) return this.#configurationFailure(txn, security);
-    this.#lastContext = context;
+    // With the configuration cache off every access reads its structures anew.
+    if (this.#config.enabled) this.#lastContext = context;
     this.#observer?.context(context, this.#need(context, txn));
     if (context.cd !== undefined) return this.#stage1(txn, context);
     return this.#stage1Bypass(txn, context);
@@ -375,6 +376,7 @@ export class Tbu {
   #followEviction(): void {
     if (this.#tlb.evictedBits === 12) this.#l0Tags[this.#tlb.evictedPageLo & L0_MASK] = TAG_EMPTY;
     else if (this.#tlb.evictedBits !== 0) this.#l0Tags.fill(TAG_EMPTY);
+    this.#tlb.evictedBits = 0;
   }
 
   #fillL0(

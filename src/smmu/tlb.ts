@@ -99,6 +99,8 @@ export class TlbScope {
 }
 
 const MIN_CAPACITY = 16;
+/** No entry has this size. */
+const EVICTED_SEVERAL = 63;
 
 export class Tlb {
   readonly #limit: number;
@@ -113,8 +115,9 @@ export class Tlb {
   readonly #perSize = new Int32Array(64);
   readonly #sizes = new Int32Array(64);
   #sizeCount = 0;
-  /** Size of the entry that the last fill pushed out, or 0, and its page number's low word: the first level follows. */
+  /** What fills pushed out since the first level last followed: nothing (0), one entry of this size, or several. */
   evictedBits = 0;
+  /** Low word of that entry's page number. */
   evictedPageLo = 0;
 
   /** @param limit capacity in entries; 0 keeps nothing, Infinity grows. */
@@ -202,7 +205,6 @@ export class Tlb {
 
   /** Stores a translation that has just missed, so that there is never more than one match. */
   fill(fill: TlbFill): void {
-    this.evictedBits = 0;
     if (this.#limit === 0) return;
     const index = this.#allocate();
     const at = index * WORDS;
@@ -302,7 +304,7 @@ export class Tlb {
     }
     const index = this.#cursor;
     this.#cursor = this.#cursor + 1 === this.#capacity ? 0 : this.#cursor + 1;
-    this.evictedBits = this.sizeBits(index);
+    this.evictedBits = this.evictedBits === 0 ? this.sizeBits(index) : EVICTED_SEVERAL;
     this.evictedPageLo = this.#entries[index * WORDS + PAGE_LO]!;
     this.#remove(index);
     return index;

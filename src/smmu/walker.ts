@@ -35,6 +35,7 @@ import type { TranslationTable } from './table.js';
 import { STAGE_1, STAGE_2, type Tlb, TlbFill } from './tlb.js';
 
 const TWO_32 = 0x1_0000_0000;
+const TWO_48 = 0x1_0000_0000_0000;
 const HIERARCHICAL = DESC_APTABLE0 | DESC_APTABLE1 | DESC_UXNTABLE | DESC_PXNTABLE;
 /** Marks a stage 2 mapping as Device in the own-permissions of a STAGE_2 entry, for STE.S2PTW. */
 const OWN_DEVICE = 1 << 6;
@@ -199,13 +200,6 @@ export class Walker {
   ): boolean {
     // The input range of stage 2 is S2T0SZ's (IHI 0070 3.4).
     if (ipa >= 2 ** table.inputBits) return this.#fail(F_TRANSLATION, STAGE_2, faultClass);
-    // The stage 1 leaf that is being translated must survive the inner walk.
-    const lo = this.#lo;
-    const hi = this.#hi;
-    const leafPage = this.#leafPage;
-    const leafBits = this.#leafBits;
-    const level = this.#level;
-    const flags = this.#tableFlags;
     if (!this.#walk(context, table, ipa | 0, (ipa / TWO_32) | 0, STAGE_2, faultClass)) return false;
     if ((this.#lo & DESC_AF) === 0 && table.accessFlagFaults)
       return this.#fail(F_ACCESS, STAGE_2, faultClass);
@@ -230,12 +224,6 @@ export class Walker {
     fill.ipaPage = page;
     fill.space = table.space;
     this.#tlb.fill(fill);
-    this.#lo = lo;
-    this.#hi = hi;
-    this.#leafPage = leafPage;
-    this.#leafBits = leafBits;
-    this.#level = level;
-    this.#tableFlags = flags;
     return true;
   }
 
@@ -284,7 +272,7 @@ export class Walker {
         return this.#fail(F_TRANSLATION, stage, faultClass);
       }
       const address = outputAddress(table, lo, hi, isTable ? table.granuleBits : lsb);
-      if (address >= 2 ** table.outputBits) return this.#fail(F_ADDR_SIZE, stage, faultClass);
+      if (address >= table.outputLimit) return this.#fail(F_ADDR_SIZE, stage, faultClass);
       if (!isTable) {
         this.#lo = lo;
         this.#hi = hi;
@@ -375,8 +363,8 @@ export function outputAddress(
   let address: number;
   if (bits >= 32) address = (hi & 0xffff & (-1 << (bits - 32))) * TWO_32;
   else address = (hi & 0xffff) * TWO_32 + ((lo & (-1 << bits)) >>> 0);
-  if (table.lpa) return address + ((lo >>> 12) & 0xf) * 2 ** 48;
-  if (table.ds) return address + (((lo >>> 8) & 3) * 4 + ((hi >>> 16) & 3)) * 2 ** 48;
+  if (table.lpa) return address + ((lo >>> 12) & 0xf) * TWO_48;
+  if (table.ds) return address + (((lo >>> 8) & 3) * 4 + ((hi >>> 16) & 3)) * TWO_48;
   return address;
 }
 

@@ -1,6 +1,17 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { encode, f, get, getAddress, getBig, layout, put, res, set, setAddress } from '../../src/arch/layout.js';
+import {
+  encode,
+  f,
+  get,
+  getAddress,
+  getBig,
+  layout,
+  put,
+  res,
+  set,
+  setAddress,
+} from '../../src/arch/layout.js';
 
 const words = fc.array(fc.integer({ min: 0, max: 0xffff_ffff }), { minLength: 8, maxLength: 8 });
 const bitsOf = (value: readonly number[]) =>
@@ -27,14 +38,20 @@ describe('layout', () => {
 
   test('a field is written without its neighbours', () => {
     fc.assert(
-      fc.property(words, fc.nat(255), fc.nat(63), fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }), (value, lo, wide, to) => {
-        const field = f(Math.min(lo + wide, 255), lo);
-        const written = Uint32Array.from(value);
-        set(written, field, to);
-        const mask = ((1n << BigInt(field.hi - lo + 1)) - 1n) << BigInt(lo);
-        const expected = (bitsOf(value) & ~mask) | ((to << BigInt(lo)) & mask);
-        expect(bitsOf([...written])).toBe(expected);
-      }),
+      fc.property(
+        words,
+        fc.nat(255),
+        fc.nat(63),
+        fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
+        (value, lo, wide, to) => {
+          const field = f(Math.min(lo + wide, 255), lo);
+          const written = Uint32Array.from(value);
+          set(written, field, to);
+          const mask = ((1n << BigInt(field.hi - lo + 1)) - 1n) << BigInt(lo);
+          const expected = (bitsOf(value) & ~mask) | ((to << BigInt(lo)) & mask);
+          expect(bitsOf([...written])).toBe(expected);
+        },
+      ),
     );
   });
 
@@ -53,14 +70,20 @@ describe('layout', () => {
 
   test('an address field is read and written in place', () => {
     fc.assert(
-      fc.property(words, fc.nat(3), fc.integer({ min: 4, max: 31 }), fc.integer({ min: 47, max: 55 }), (value, pair, lo, hi) => {
-        const field = f(64 * pair + hi, 64 * pair + lo);
-        const expected = cut(bitsOf(value), field.hi, field.lo) << BigInt(lo);
-        expect(BigInt(getAddress(value, field))).toBe(expected);
-        const written = new Uint32Array(8);
-        setAddress(written, field, expected);
-        expect(getBig(written, field)).toBe(expected >> BigInt(lo));
-      }),
+      fc.property(
+        words,
+        fc.nat(3),
+        fc.integer({ min: 4, max: 31 }),
+        fc.integer({ min: 47, max: 55 }),
+        (value, pair, lo, hi) => {
+          const field = f(64 * pair + hi, 64 * pair + lo);
+          const expected = cut(bitsOf(value), field.hi, field.lo) << BigInt(lo);
+          expect(BigInt(getAddress(value, field))).toBe(expected);
+          const written = new Uint32Array(8);
+          setAddress(written, field, expected);
+          expect(getBig(written, field)).toBe(expected >> BigInt(lo));
+        },
+      ),
     );
   });
 

@@ -2,7 +2,14 @@ import { describe, expect, test } from 'vitest';
 import { EVENTS } from '../../src/arch/events.js';
 import type { Field, Layout } from '../../src/arch/layout.js';
 import { CD, L1CD, L1STD, STE } from '../../src/arch/structures.js';
-import { CD_BITS, EVENT_RECORDS, L1CD_BITS, L1STD_BITS, type Positions, STE_BITS } from '../spec-structures.js';
+import {
+  CD_BITS,
+  EVENT_RECORDS,
+  L1CD_BITS,
+  L1STD_BITS,
+  type Positions,
+  STE_BITS,
+} from '../spec-structures.js';
 
 function positions(of: Layout): Record<string, readonly number[]> {
   const named = Object.entries<Field>(of.fields).filter(

@@ -140,7 +140,7 @@ describe('I5: commands, events, registers', () => {
   test('all fields, the reserved ones too', () => {
     const lines = print('CR0', '0x0', {}, true);
     expect(lines).toContain('  [5]      Res5=0');
-    expect(lines.length).toBe(12);
+    expect(lines).toHaveLength(1 + 10);
   });
 });
 

@@ -2,13 +2,17 @@
  * What `explain` prints, whole: one golden text per kind of story. After a deliberate change of the text, delete the
  * golden file, run the test and read what it wrote.
  */
-import { describe, expect, test } from 'vitest';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
 import { SECURE } from '../../src/arch/security.js';
 import { renderTranslation } from '../../src/explain/render.js';
 import { type Request, type Translation, traceRequest } from '../../src/explain/trace.js';
 import { loadMachine } from '../../src/machine/load.js';
 import { bootInProcess } from '../../src/runtime/in-process-machine.js';
 import { ExplainError, explainStep } from '../../src/scenario/explain-step.js';
+import { replayFile } from '../../src/scenario/run-file.js';
 
 const CACHES = { tlb: 64, configCache: 16 };
 const MACHINE = `machine: test
@@ -87,6 +91,39 @@ describe('I4: explain after the software of a machine ran', () => {
   test('a Secure stream: Secure tables and a Secure PA space', async () => {
     const lines = explainDevice('hsm0', { iova: 0x20_0010n, SEC_SID: SECURE, write: true });
     await expect(lines).toMatchFileSnapshot('golden/secure.txt');
+  });
+});
+
+describe('J2: replay explains a first difference', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'explain-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  test('an access that was expected to abort, with SMMUEN == 0', async () => {
+    const file = join(folder, 'bug.json');
+    const dma = {
+      op: 'dma',
+      sid: 8,
+      access: 'read',
+      iova: '0x40000010',
+      size: 4,
+      expect: { result: 'abort' },
+    };
+    const memory = [{ space: 'non-secure', base: '0x40000000', size: '0x1000000' }];
+    const scenario = { version: 1, name: 'bug', spec: '3.4', smmu: { stage: '1' }, memory, steps: [dma] };
+    writeFileSync(file, JSON.stringify(scenario));
+    for await (const result of replayFile(file, CACHES)) {
+      expect(result).toMatchObject({
+        status: 'failed',
+        explanation: [
+          'smmu           StreamID 0x8, SEC_SID non-secure',
+          'access         unprivileged read at 0x40000010',
+          'SMMU_CR0       SMMUEN == 0: GBPA decides  (IHI 0070 6.3.9)',
+          expect.stringMatching(/^SMMU_GBPA {6}0x.* {2}\(IHI 0070 6\.3\.14\)$/),
+          'result         ok: pa 0x40000010, non-secure PA space',
+        ],
+      });
+    }
+    expect.assertions(1);
   });
 });
 

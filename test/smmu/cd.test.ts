@@ -26,9 +26,15 @@ interface Setting {
   readonly security?: SecurityState;
   readonly cr2?: number;
 }
-type Case = readonly [what: string, illegal: boolean, fields: CdFields, setting?: Setting];
+type Row = readonly [what: string, illegal: boolean, fields: CdFields, setting?: Setting];
+interface Case {
+  readonly what: string;
+  readonly illegal: boolean;
+  readonly fields: CdFields;
+  readonly setting: Setting;
+}
 
-const CASES: readonly Case[] = [
+const ROWS: readonly Row[] = [
   ['legal', false, LEGAL],
   ['legal, both halves', false, BOTH],
   ['V == 0', true, { ...LEGAL, V: 0 }],
@@ -42,8 +48,18 @@ const CASES: readonly Case[] = [
   ['no S, Secure STALL_MODEL 0b10', true, LEGAL, { idr: { S_IDR0: 0x200_0000 }, security: SECURE }],
   ['ENDI, TTENDIAN little', true, { ...LEGAL, ENDI: 1 }, { idr: { IDR0: IDR0 | (2 << 21) } }],
   ['no ENDI, TTENDIAN big', true, LEGAL, { idr: { IDR0: IDR0 | (3 << 21) } }],
-  ['ENDI is IGNORED with both EPDx', false, { ...LEGAL, EPD0: 1, ENDI: 1 }, { idr: { IDR0: IDR0 | (2 << 21) } }],
-  ['ENDI counts in EL2 whatever EPDx', true, { ...LEGAL, EPD0: 1, ENDI: 1 }, { idr: { IDR0: IDR0 | (2 << 21) }, ste: EL2 }],
+  [
+    'ENDI is IGNORED with both EPDx',
+    false,
+    { ...LEGAL, EPD0: 1, ENDI: 1 },
+    { idr: { IDR0: IDR0 | (2 << 21) } },
+  ],
+  [
+    'ENDI counts in EL2 whatever EPDx',
+    true,
+    { ...LEGAL, EPD0: 1, ENDI: 1 },
+    { idr: { IDR0: IDR0 | (2 << 21) }, ste: EL2 },
+  ],
   ['AA64 == 0, TTF AArch64 only', true, { ...LEGAL, AA64: 0 }],
   ['HA, HTTU 0b00', true, { ...LEGAL, HA: 1 }],
   ['HD, HTTU 0b00', true, { ...LEGAL, HD: 1 }],
@@ -51,10 +67,30 @@ const CASES: readonly Case[] = [
   ['HA, HTTU 0b01', false, { ...LEGAL, HA: 1 }, { idr: { IDR0: IDR0 | 0x40 } }],
   ['ASID 0x100', false, { ...LEGAL, ASID: 0x100 }],
   ['ASID 0x100, ASID16 == 0', true, { ...LEGAL, ASID: 0x100 }, { idr: { IDR0: IDR0 & ~0x1000 } }],
-  ['ASID 0x100, ASID16 == 0, Secure', true, { ...LEGAL, ASID: 0x100 }, { idr: { IDR0: IDR0 & ~0x1000 }, security: SECURE }],
-  ['ASID 0x100, ASID16 == 0, EL2', false, { ...LEGAL, ASID: 0x100 }, { idr: { IDR0: IDR0 & ~0x1000 }, ste: EL2 }],
-  ['ASID 0x100, ASID16 == 0, EL2-E2H', true, { ...LEGAL, ASID: 0x100 }, { idr: { IDR0: IDR0 & ~0x1000 }, ste: EL2, cr2: 3 }],
-  ['ASID 0x100, ASID16 == 0, EL3', false, { ...LEGAL, ASID: 0x100 }, { idr: { IDR0: IDR0 & ~0x1000 }, ste: { STRW: 1 }, security: SECURE }],
+  [
+    'ASID 0x100, ASID16 == 0, Secure',
+    true,
+    { ...LEGAL, ASID: 0x100 },
+    { idr: { IDR0: IDR0 & ~0x1000 }, security: SECURE },
+  ],
+  [
+    'ASID 0x100, ASID16 == 0, EL2',
+    false,
+    { ...LEGAL, ASID: 0x100 },
+    { idr: { IDR0: IDR0 & ~0x1000 }, ste: EL2 },
+  ],
+  [
+    'ASID 0x100, ASID16 == 0, EL2-E2H',
+    true,
+    { ...LEGAL, ASID: 0x100 },
+    { idr: { IDR0: IDR0 & ~0x1000 }, ste: EL2, cr2: 3 },
+  ],
+  [
+    'ASID 0x100, ASID16 == 0, EL3',
+    false,
+    { ...LEGAL, ASID: 0x100 },
+    { idr: { IDR0: IDR0 & ~0x1000 }, ste: { STRW: 1 }, security: SECURE },
+  ],
   ['T0SZ 15, 4KB', true, { ...LEGAL, T0SZ: 15 }],
   ['T0SZ 15, 4KB, DS', false, { ...LEGAL, T0SZ: 15, DS: 1 }],
   ['T0SZ 12, 4KB, DS', false, { ...LEGAL, T0SZ: 12, DS: 1 }],
@@ -89,7 +125,12 @@ const CASES: readonly Case[] = [
   ['TG1 64KB, GRAN64K == 0', true, { ...BOTH, TG1: 3 }, { idr: { IDR5: IDR5 & ~0x40 } }],
   ['TTB0 outside IPS', true, { ...LEGAL, IPS: 0, TTB0: at(2 ** 32) }],
   ['TTB0 inside IPS', false, { ...LEGAL, IPS: 1, TTB0: at(2 ** 32) }],
-  ['TTB0 outside the OAS', true, { ...LEGAL, IPS: 6, TTB0: at(2 ** 44) }, { idr: { IDR5: (IDR5 & ~0x87) | 4 } }],
+  [
+    'TTB0 outside the OAS',
+    true,
+    { ...LEGAL, IPS: 6, TTB0: at(2 ** 44) },
+    { idr: { IDR5: (IDR5 & ~0x87) | 4 } },
+  ],
   ['TTB0 above 2^48, 4KB', true, { ...LEGAL, IPS: 6, TTB0: at(2 ** 48) }],
   ['TTB0 above 2^48, 4KB, DS', false, { ...LEGAL, IPS: 6, DS: 1, TTB0: at(2 ** 48) }],
   ['TTB0 above 2^48, 64KB', false, { ...LEGAL, IPS: 6, TG0: 1, TTB0: at(2 ** 48) }],
@@ -98,10 +139,17 @@ const CASES: readonly Case[] = [
   ['TTB0 outside IPS, EPD0', false, { ...BOTH, EPD0: 1, IPS: 0, TTB0: at(2 ** 32) }],
 ];
 
+const CASES: Case[] = ROWS.map(([what, illegal, fields, setting = {}]) => ({
+  what,
+  illegal,
+  fields,
+  setting,
+}));
+
 const C_BAD_CD = eventOf({ EventNumber: 0x0a, StreamID: 3 });
 
 describe('5.4.2 CdIllegal', () => {
-  test.each(CASES)('%s: ILLEGAL %s', (_, illegal, fields, setting = {}) => {
+  test.each(CASES)('$what: ILLEGAL $illegal', ({ illegal, fields, setting }) => {
     const { idr = {}, ste = {}, security = NON_SECURE, cr2 = 2 } = setting;
     const bench = new TbuBench({ idr, cr2 });
     bench.ste(3, { Config: 5, S1ContextPtr: CDS >> 6, ...ste }, security);

@@ -4,7 +4,10 @@ import { NON_SECURE, SECURE } from '../../src/arch/security.js';
 import { TbuBench } from './tbu-bench.js';
 
 const RUNS = Number(process.env.SMMULATOR_RUNS ?? 400);
-const word = fc.oneof(fc.integer({ min: 0, max: 0xffff_ffff }), fc.constantFrom(0, 0xffff_ffff, 1, 0x8000_0000));
+const word = fc.oneof(
+  fc.integer({ min: 0, max: 0xffff_ffff }),
+  fc.constantFrom(0, 0xffff_ffff, 1, 0x8000_0000),
+);
 const small = fc.nat(63);
 const security = fc.constantFrom(NON_SECURE, SECURE);
 /** Anywhere, but mostly where structures, queues and tables are. */
@@ -14,7 +17,12 @@ const address = fc.oneof(
 );
 
 const action = fc.oneof(
-  fc.record({ kind: fc.constant('memory' as const), address, words: fc.array(word, { minLength: 2, maxLength: 16 }), security }),
+  fc.record({
+    kind: fc.constant('memory' as const),
+    address,
+    words: fc.array(word, { minLength: 2, maxLength: 16 }),
+    security,
+  }),
   fc.record({
     kind: fc.constant('ste' as const),
     StreamID: small,
@@ -24,12 +32,21 @@ const action = fc.oneof(
   }),
   fc.record({
     kind: fc.constant('register' as const),
-    offset: fc.oneof(fc.integer({ min: 0, max: 0x2_0010 }), fc.nat(0x60).map((n) => n * 4), fc.nat(0x60).map((n) => 0x8000 + n * 4)),
+    offset: fc.oneof(
+      fc.integer({ min: 0, max: 0x2_0010 }),
+      fc.nat(0x60).map((n) => n * 4),
+      fc.nat(0x60).map((n) => 0x8000 + n * 4),
+    ),
     sizeBytes: fc.constantFrom(1, 2, 4, 4, 8),
     value: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
     security,
   }),
-  fc.record({ kind: fc.constant('command' as const), words: fc.array(word, { minLength: 4, maxLength: 4 }), opcode: fc.nat(0x7f), security }),
+  fc.record({
+    kind: fc.constant('command' as const),
+    words: fc.array(word, { minLength: 4, maxLength: 4 }),
+    opcode: fc.nat(0x7f),
+    security,
+  }),
   fc.record({
     kind: fc.constant('access' as const),
     StreamID: fc.oneof(small, word),
@@ -60,11 +77,20 @@ describe('H8', () => {
               break;
             case 'ste': {
               const [first, ...rest] = one.words;
-              bench.store(0x4_0000 + 64 * one.StreamID, [((first! & ~0xf) | 1 | (one.Config << 1)) >>> 0, ...rest], one.security);
+              bench.store(
+                0x4_0000 + 64 * one.StreamID,
+                [((first! & ~0xf) | 1 | (one.Config << 1)) >>> 0, ...rest],
+                one.security,
+              );
               break;
             }
             case 'register':
-              bench.write(one.offset, BigInt.asUintN(8 * one.sizeBytes, one.value), one.sizeBytes, one.security);
+              bench.write(
+                one.offset,
+                BigInt.asUintN(8 * one.sizeBytes, one.value),
+                one.sizeBytes,
+                one.security,
+              );
               bench.smmu.readRegister(one.offset, one.sizeBytes, one.security);
               break;
             case 'command': {

@@ -30,10 +30,12 @@ describe('permissions', () => {
       const lo = AP << 6;
       const hi = (UXN ? 1 << 22 : 0) | (PXN ? 1 << 21 : 0);
       const table = (UXNTable ? 1 << 28 : 0) | (PXNTable ? 1 << 27 : 0) | (APTable << 29);
-      const cd = { wxn: checks.WXN, pan: checks.PAN, epan: checks.EPAN } as Cd;
+      const cd = { aa64: true, wxn: checks.WXN, pan: checks.PAN, epan: checks.EPAN } as Cd;
       const effectiveAp = (AP & (APTable & 1 ? 2 : 3)) | (APTable & 2);
       const expected = stage1Letters(UXN || UXNTable, PXN || PXNTable, effectiveAp, checks);
-      expect(sorted(letters(stage1Permissions(lo, hi, table, cd, checks.single))), `${i}`).toBe(sorted(expected));
+      expect(sorted(letters(stage1Permissions(lo, hi, table, cd, checks.single))), `${i}`).toBe(
+        sorted(expected),
+      );
     }
   });
 

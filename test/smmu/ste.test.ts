@@ -22,15 +22,22 @@ const NO_STT = { IDR3: IDR3 & ~0x200 };
 const OAS = (encoding: number) => ({ IDR5: (IDR5 & ~0x87) | encoding });
 const at = (address: number) => BigInt(address) >> 4n;
 
-type Case = readonly [
+type Row = readonly [
   what: string,
   illegal: boolean,
   fields: SteFields,
   idr?: object,
   security?: SecurityState,
 ];
+interface Case {
+  readonly what: string;
+  readonly illegal: boolean;
+  readonly fields: SteFields;
+  readonly idr: object;
+  readonly security: SecurityState;
+}
 
-const CASES: readonly Case[] = [
+const ROWS: readonly Row[] = [
   ['V == 0', true, { ...STAGE_1, V: 0 }],
   ['V == 0 with Config 0b000', true, { V: 0, Config: 0 }],
   ['Config 0b0xx: nothing else is checked', false, { Config: 2, STRW: 1, S2TG: 3, S1CDMax: 31 }],
@@ -47,8 +54,18 @@ const CASES: readonly Case[] = [
   ['EATS 0b10, ATS, stage 1 alone', true, { ...STAGE_1, EATS: 2 }, { IDR0: IDR0 | 0x400 }],
   ['EATS 0b10, ATS, nested', false, { ...NESTED, EATS: 2 }, { IDR0: IDR0 | 0x400 }],
   ['EATS 0b10, ATS and NS1ATS, nested', true, { ...NESTED, EATS: 2 }, { IDR0: IDR0 | 0xc00 }],
-  ['EATS 0b10, ATS, nested, S2S', true, { ...NESTED, EATS: 2, S2S: 1 }, { ...STALL_BOTH, IDR0: STALL_BOTH.IDR0 | 0x400 }],
-  ['EATS 0b01, ATS, stage 2, S2S', true, { ...STAGE_2, EATS: 1, S2S: 1 }, { ...STALL_BOTH, IDR0: STALL_BOTH.IDR0 | 0x400 }],
+  [
+    'EATS 0b10, ATS, nested, S2S',
+    true,
+    { ...NESTED, EATS: 2, S2S: 1 },
+    { ...STALL_BOTH, IDR0: STALL_BOTH.IDR0 | 0x400 },
+  ],
+  [
+    'EATS 0b01, ATS, stage 2, S2S',
+    true,
+    { ...STAGE_2, EATS: 1, S2S: 1 },
+    { ...STALL_BOTH, IDR0: STALL_BOTH.IDR0 | 0x400 },
+  ],
   ['EATS 0b01, ATS, stage 2', false, { ...STAGE_2, EATS: 1 }, { IDR0: IDR0 | 0x400 }],
   ['EATS 0b10, ATS, bypass', false, { Config: 4, EATS: 2 }, { IDR0: IDR0 | 0x400 }],
   ['EATS 0b10, ATS, Secure', false, { ...STAGE_1, EATS: 2 }, { IDR0: IDR0 | 0x400 }, SECURE],
@@ -64,7 +81,13 @@ const CASES: readonly Case[] = [
   ['STRW 0b11, Secure, Hyp == 0', true, { ...STAGE_1, STRW: 3 }, { IDR0: IDR0 & ~0x200 }, SECURE],
   ['STRW 0b11, Secure', true, { ...STAGE_1, STRW: 3 }, {}, SECURE],
   ['STRW 0b10, Secure, SEL2 == 0', true, { ...STAGE_1, STRW: 2 }, {}, SECURE],
-  ['STRW 0b10, Secure, SEL2 == 1', false, { ...STAGE_1, STRW: 2 }, { S_IDR1: (S_IDR1 | 0x2000_0000) >>> 0 }, SECURE],
+  [
+    'STRW 0b10, Secure, SEL2 == 1',
+    false,
+    { ...STAGE_1, STRW: 2 },
+    { S_IDR1: (S_IDR1 | 0x2000_0000) >>> 0 },
+    SECURE,
+  ],
   ['STRW 0b01, Secure, RME_IMPL', true, { ...STAGE_1, STRW: 1 }, { IDR0: IDR0 | 0x4000_0000 }, SECURE],
   ['S1STALLD, STALL_MODEL 0b01', true, { ...STAGE_1, S1STALLD: 1 }],
   ['S1STALLD, STALL_MODEL 0b00', false, { ...STAGE_1, S1STALLD: 1 }, STALL_BOTH],
@@ -103,7 +126,12 @@ const CASES: readonly Case[] = [
   ['S2TTB at the top of S2PS', false, { ...STAGE_2, S2PS: 0, S2TTB: at(2 ** 31) }],
   ['S2TTB above 2^48, 4KB without S2DS', true, { ...STAGE_2, S2PS: 6, S2TTB: at(2 ** 48) }],
   ['S2TTB above 2^48, 4KB with S2DS', false, { ...STAGE_2, S2PS: 6, S2DS: 1, S2TTB: at(2 ** 48) }],
-  ['S2TTB above 2^48, S2DS without IDR5.DS', true, { ...STAGE_2, S2PS: 6, S2DS: 1, S2TTB: at(2 ** 48) }, { IDR5: IDR5 & ~0x80 }],
+  [
+    'S2TTB above 2^48, S2DS without IDR5.DS',
+    true,
+    { ...STAGE_2, S2PS: 6, S2DS: 1, S2TTB: at(2 ** 48) },
+    { IDR5: IDR5 & ~0x80 },
+  ],
   ['S2TTB above 2^48, 64KB', false, { ...STAGE_2, S2PS: 6, S2TG: 1, S2TTB: at(2 ** 48) }],
   ['S2TTB above 2^48, 64KB, S2PS 48', true, { ...STAGE_2, S2PS: 5, S2TG: 1, S2TTB: at(2 ** 48) }],
   ['S2T0SZ 15, 4KB', true, { ...STAGE_2, S2T0SZ: 15, S2SL0: 2 }],
@@ -138,17 +166,36 @@ const CASES: readonly Case[] = [
   ['S2VMID 0x100', false, { ...STAGE_2, S2VMID: 0x100 }],
   ['S2VMID 0x100, VMID16 == 0', true, { ...STAGE_2, S2VMID: 0x100 }, { IDR0: IDR0 & ~0x4_0000 }],
   ['S2VMID 0x100, VMID16 == 0, stage 1', true, { ...STAGE_1, S2VMID: 0x100 }, { IDR0: IDR0 & ~0x4_0000 }],
-  ['S2VMID 0x100, VMID16 == 0, EL2', false, { ...STAGE_1, STRW: 2, S2VMID: 0x100 }, { IDR0: IDR0 & ~0x4_0000 }],
+  [
+    'S2VMID 0x100, VMID16 == 0, EL2',
+    false,
+    { ...STAGE_1, STRW: 2, S2VMID: 0x100 },
+    { IDR0: IDR0 & ~0x4_0000 },
+  ],
   ['S2VMID 0x100, VMID16 == 0, bypass', false, { Config: 4, S2VMID: 0x100 }, { IDR0: IDR0 & ~0x4_0000 }],
-  ['S2VMID 0x100, VMID16 == 0, Secure', false, { ...STAGE_1, S2VMID: 0x100 }, { IDR0: IDR0 & ~0x4_0000 }, SECURE],
+  [
+    'S2VMID 0x100, VMID16 == 0, Secure',
+    false,
+    { ...STAGE_1, S2VMID: 0x100 },
+    { IDR0: IDR0 & ~0x4_0000 },
+    SECURE,
+  ],
   ['S2VMID 0x100, no stage 2', false, { ...STAGE_1, S2VMID: 0x100 }, { IDR0: IDR0 & ~0x4_0001 }],
   ['reserved and software fields', false, { ...STAGE_1, SW_RESERVED: 15, S2TG: 3, S2T0SZ: 63 }],
 ];
 
+const CASES: Case[] = ROWS.map(([what, illegal, fields, idr = {}, security = NON_SECURE]) => ({
+  what,
+  illegal,
+  fields,
+  idr,
+  security,
+}));
+
 const C_BAD_STE = eventOf({ EventNumber: 0x04, StreamID: 3 });
 
 describe('5.2.2 SteIllegal', () => {
-  test.each(CASES)('%s: ILLEGAL %s', (_, illegal, fields, idr = {}, security = NON_SECURE) => {
+  test.each(CASES)('$what: ILLEGAL $illegal', ({ illegal, fields, idr, security }) => {
     const bench = new TbuBench({ idr });
     bench.ste(3, fields, security);
     const { outcome } = bench.access({ StreamID: 3, security, iova: 0x1000 });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { NON_SECURE, SECURE } from '../../src/arch/security.js';
 import { OFFSETS, OPCODES } from '../spec-numbers.js';
-import { CDS, type CdFields, eventOf, FULL_IDR, type SteFields, STRTAB, TbuBench } from './tbu-bench.js';
+import { CDS, type CdFields, eventOf, FULL_IDR, STRTAB, type SteFields, TbuBench } from './tbu-bench.js';
 
 const L0 = 0x10_0000;
 const L1 = 0x11_0000;
@@ -41,16 +41,24 @@ describe('7.3 configuration records, bit for bit', () => {
     expect(one(new TbuBench(), 64)).toEqual([eventOf({ EventNumber: 2, StreamID: 64 })]);
     expect(one(new TbuBench({ cr2: 0 }), 64)).toEqual([]);
     const withSsv = one(new TbuBench(), 0xffff_ffff, 0xf_ffff);
-    expect(withSsv).toEqual([eventOf({ EventNumber: 2, StreamID: 0xffff_ffff, SSV: 1, SubstreamID: 0xf_ffff })]);
+    expect(withSsv).toEqual([
+      eventOf({ EventNumber: 2, StreamID: 0xffff_ffff, SSV: 1, SubstreamID: 0xf_ffff }),
+    ]);
   });
 
   test('6.3.25: LOG2SIZE is limited by SIDSIZE, its alignment of the base is not', () => {
-    const bench = new TbuBench({ strtabBaseCfg: 20, strtabBase: 0x400_0040, idr: { IDR1: FULL_IDR.IDR1 & ~0x3f | 4 } });
+    const bench = new TbuBench({
+      strtabBaseCfg: 20,
+      strtabBase: 0x400_0040,
+      idr: { IDR1: (FULL_IDR.IDR1 & ~0x3f) | 4 },
+    });
     bench.ste(15, { Config: 4 }, NON_SECURE, 0);
     expect(bench.access({ StreamID: 16, iova: 0 }).outcome).toBe('abort');
     expect(bench.events()).toEqual([eventOf({ EventNumber: 2, StreamID: 16 })]);
     bench.access({ StreamID: 15, iova: 0 });
-    expect(bench.events()).toEqual([eventOf({ EventNumber: 3, StreamID: 15, FetchAddr: (0x400_0000 + 15 * 64) >> 3 })]);
+    expect(bench.events()).toEqual([
+      eventOf({ EventNumber: 3, StreamID: 15, FetchAddr: (0x400_0000 + 15 * 64) >> 3 }),
+    ]);
   });
 
   const twoLevel = (split: number) => ({ strtabBaseCfg: (1 << 16) | (split << 6) | 12 });
@@ -73,7 +81,14 @@ describe('7.3 configuration records, bit for bit', () => {
   });
 
   test('6.3.25: reserved SPLIT values behave as 6, and 8 and 10 as themselves', () => {
-    for (const [split, shift] of [[6, 6], [8, 8], [10, 10], [7, 6], [0, 6], [31, 6]] as const) {
+    for (const [split, shift] of [
+      [6, 6],
+      [8, 8],
+      [10, 10],
+      [7, 6],
+      [0, 6],
+      [31, 6],
+    ] as const) {
       const bench = new TbuBench(twoLevel(split));
       bench.l1std(STRTAB + 8, shift + 1, 0x10_0000);
       bench.ste(5, { Config: 4 }, NON_SECURE, 0x10_0000);
@@ -117,7 +132,9 @@ describe('7.3 configuration records, bit for bit', () => {
     }
     const bench = new TbuBench();
     bench.ste(1, { ...STAGE_1, S1CDMax: 4, S1Fmt: 1, S1DSS: 2 });
-    expect(one(bench, 1), '7.3.9: index 0 for an access without one').toEqual([eventOf({ EventNumber: 8, StreamID: 1 })]);
+    expect(one(bench, 1), '7.3.9: index 0 for an access without one').toEqual([
+      eventOf({ EventNumber: 8, StreamID: 1 }),
+    ]);
   });
 
   test('F_CD_FETCH: of the CD and of the L1CD', () => {
@@ -129,7 +146,11 @@ describe('7.3 configuration records, bit for bit', () => {
   });
 
   test('3.3.2: linear, 4KB and 64KB CD tables by SubstreamID', () => {
-    for (const [S1Fmt, split] of [[0, 0], [1, 6], [2, 10]] as const) {
+    for (const [S1Fmt, split] of [
+      [0, 0],
+      [1, 6],
+      [2, 10],
+    ] as const) {
       const bench = stage1();
       bench.ste(1, { ...STAGE_1, S1CDMax: 12, S1Fmt });
       const SubstreamID = 0x801;
@@ -156,14 +177,26 @@ describe('7.3.12 F_WALK_EABT', () => {
     first.store64(L1, 0x8000_0000n | 3n);
     first.store64(S2_L1 + 16, 0x1_0000_0000n | IDENTITY);
     expect(one(first, 1)).toEqual([eventOf({ ...fields, CLASS: 1, FetchAddr: 0x1_0000_0000n >> 3n })]);
-    for (const [CLASS, skip] of [[0, 0], [1, 1], [2, 2]] as const) {
+    for (const [CLASS, skip] of [
+      [0, 0],
+      [1, 1],
+      [2, 2],
+    ] as const) {
       const bench = nested({}, { S2R: 0 });
       // CD, stage 1 table and output lie in three gigabytes, so that each needs a stage 2 walk of its own.
       bench.store64(S2_L1 + 8 * 4, IDENTITY);
-      bench.ste(1, { ...STAGE_1, ...STAGE_2, Config: 7, S2R: 0, S1ContextPtr: (0x1_0000_0000n + BigInt(CDS)) >> 6n });
+      bench.ste(1, {
+        ...STAGE_1,
+        ...STAGE_2,
+        Config: 7,
+        S2R: 0,
+        S1ContextPtr: (0x1_0000_0000n + BigInt(CDS)) >> 6n,
+      });
       bench.spaces[0].injectFault({ pa: S2_L1, sizeBytes: 4096, access: 'read', times: 1, skip });
       const at = S2_L1 + [32, 0, 8][CLASS]!;
-      expect(one(bench, 1), `CLASS ${CLASS}`).toEqual([eventOf({ ...fields, S2: 1, CLASS, FetchAddr: at >> 3 })]);
+      expect(one(bench, 1), `CLASS ${CLASS}`).toEqual([
+        eventOf({ ...fields, S2: 1, CLASS, FetchAddr: at >> 3 }),
+      ]);
     }
   });
 });
@@ -184,16 +217,24 @@ describe('security states', () => {
       bench.ste(1, STAGE_1, security);
       bench.cd(CDS, CD, security);
     }
-    bench.store64(L1, 0x4000_0000n | PAGE & ~2n, NON_SECURE);
-    bench.store64(L1, 0x8000_0000n | PAGE & ~2n, SECURE);
+    bench.store64(L1, 0x4000_0000n | (PAGE & ~2n), NON_SECURE);
+    bench.store64(L1, 0x8000_0000n | (PAGE & ~2n), SECURE);
     return bench;
   }
 
   test('A33, A42: one StreamID and ASID in both states, through its own tables, at once', () => {
     const bench = both();
     for (let i = 0; i < 3; i++) {
-      expect(bench.access({ StreamID: 1, iova: 0x10, privileged: true })).toEqual({ outcome: 'ok', pa: 0x4000_0010n, space: NON_SECURE });
-      expect(bench.access({ StreamID: 1, iova: 0x10, privileged: true, security: SECURE })).toEqual({ outcome: 'ok', pa: 0x8000_0010n, space: SECURE });
+      expect(bench.access({ StreamID: 1, iova: 0x10, privileged: true })).toEqual({
+        outcome: 'ok',
+        pa: 0x4000_0010n,
+        space: NON_SECURE,
+      });
+      expect(bench.access({ StreamID: 1, iova: 0x10, privileged: true, security: SECURE })).toEqual({
+        outcome: 'ok',
+        pa: 0x8000_0010n,
+        space: SECURE,
+      });
     }
   });
 
@@ -212,16 +253,28 @@ describe('security states', () => {
     bench.store64(L0, 0x20_0000n | 0x401n, NON_SECURE);
     const at = (iova: number) => bench.access({ StreamID: 1, iova, privileged: true, security: SECURE });
     expect(at(0x4000_0000)).toEqual({ outcome: 'ok', pa: 0xc000_0000n, space: NON_SECURE });
-    expect(at(0x8000_0000), 'the level 2 table is read in Non-secure space').toEqual({ outcome: 'ok', pa: 0x20_0000n, space: NON_SECURE });
+    expect(at(0x8000_0000), 'the level 2 table is read in Non-secure space').toEqual({
+      outcome: 'ok',
+      pa: 0x20_0000n,
+      space: NON_SECURE,
+    });
     bench.ste(2, { ...STAGE_1, S1ContextPtr: (CDS + 64) >> 6 }, SECURE);
     bench.cd(CDS + 64, { ...CD, NSCFG0: 1, ASID: 2 }, SECURE);
-    expect(bench.access({ StreamID: 2, iova: 0, privileged: true, security: SECURE })).toEqual({ outcome: 'ok', pa: 0x4000_0000n, space: NON_SECURE });
+    expect(bench.access({ StreamID: 2, iova: 0, privileged: true, security: SECURE })).toEqual({
+      outcome: 'ok',
+      pa: 0x4000_0000n,
+      space: NON_SECURE,
+    });
   });
 
   test('A22: without SECURE_IMPL every stream is Non-secure', () => {
     const bench = new TbuBench({ idr: { S_IDR1: 0 } });
     bench.ste(1, { Config: 4, NSCFG: 2 });
-    expect(bench.access({ StreamID: 1, iova: 0x77, security: SECURE })).toEqual({ outcome: 'ok', pa: 0x77n, space: NON_SECURE });
+    expect(bench.access({ StreamID: 1, iova: 0x77, security: SECURE })).toEqual({
+      outcome: 'ok',
+      pa: 0x77n,
+      space: NON_SECURE,
+    });
     bench.access({ StreamID: 64, iova: 0, security: SECURE });
     expect(bench.events(NON_SECURE)).toEqual([eventOf({ EventNumber: 2, StreamID: 64 })]);
   });
@@ -261,6 +314,21 @@ describe('caches', () => {
     expect(at(), 'the STAGE_2 entry still maps the output').toBe(0x8000_0000n);
     bench.command([OPCODES.CMD_TLBI_S12_VMALL]);
     expect(at(), 'D18').toBe(0xc000_0000n);
+  });
+
+  test('D14: every fragment of a stage 1 block goes when any address of the block is invalidated', () => {
+    const bench = nested();
+    const S2_L2 = 0x13_0000;
+    bench.store64(S2_L1 + 8, BigInt(S2_L2) | 3n);
+    bench.store64(S2_L2, 0x8000_0000n | IDENTITY);
+    bench.store64(S2_L2 + 8, 0xa000_0000n | IDENTITY);
+    const at = (iova: number) => bench.access({ StreamID: 1, iova }).pa;
+    const both = () => [at(0x1000), at(0x20_1000)];
+    expect(both()).toEqual([0x8000_1000n, 0xa000_1000n]);
+    bench.store64(L1, 0x441n);
+    expect(both(), 'both are cached').toEqual([0x8000_1000n, 0xa000_1000n]);
+    bench.command([OPCODES.CMD_TLBI_NH_VA, 1 << 16, 0x3fff_f000]);
+    expect(both()).toEqual([0x1000n, 0x20_1000n]);
   });
 
   test('D19: other ASIDs and VMIDs stay', () => {

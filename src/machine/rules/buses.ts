@@ -101,11 +101,16 @@ function checkOwnRanges(buses: readonly Bus[], reporter: Reporter): void {
     } else if (above !== undefined && range.first <= above.first) {
       const message = `port ${label} (${formatBuses(range)}) hangs on bus ${bus.parent!.item.label}, which is number ${hex(above.first)}`;
       reporter.value(busNumberClash, secondary, message, `choose numbers above ${hex(above.first)}`);
-    } else if (above !== undefined && !isRoot(bus.parent!) && range.last > above.last) {
+    } else if (above !== undefined && forwardsOnly(bus.parent!) && range.last > above.last) {
       const message = `port ${label} (${formatBuses(range)}) hangs on port ${bus.parent!.item.label}, which forwards ${formatBuses(above)}`;
       reporter.value(busRangeOutside, secondary, message, 'raise subordinate of the upper port');
     }
   }
+}
+
+/** Whether a bus is a port whose range is known: a `subordinate` that was reported may have meant more. */
+function forwardsOnly(bus: Bus): boolean {
+  return !isRoot(bus) && !isReported(bus.item.subordinate);
 }
 
 function checkOverlaps(buses: readonly Bus[], reporter: Reporter): void {

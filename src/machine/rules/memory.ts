@@ -143,7 +143,7 @@ export function checkSpaces(model: Model, reporter: Reporter): void {
       );
     }
     const secret = memory?.regions.find(isSecure);
-    if (memory?.known === true && secret !== undefined) {
+    if (memory !== undefined && secret !== undefined) {
       const message = `memory of SMMU ${item.label} is address space '${memory.id}', which has the secure region ${secret.label}`;
       reporter.intrinsic(
         memoryNotPlain,
