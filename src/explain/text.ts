@@ -9,7 +9,7 @@ import {
   UNPRIV_EXECUTE,
   UNPRIV_READ,
   UNPRIV_WRITE,
-} from '../smmu/permission.js';
+} from '../smmu/tbu/permission.js';
 
 /** Fields that hold part of an address at its own position: printed as the address. */
 const ADDRESS_FIELD =

@@ -4,11 +4,11 @@
  */
 import { CLASS_IN } from '../arch/events.js';
 import { NON_SECURE, type SecurityState } from '../arch/security.js';
-import type { BankControls } from '../smmu/bank-controls.js';
 import type { SmmuConfig } from '../smmu/config.js';
-import type { Ste } from '../smmu/ste.js';
-import type { StreamContext } from '../smmu/stream-context.js';
-import type { Tbu, TranslationObserver } from '../smmu/tbu.js';
+import type { BankControls } from '../smmu/tbu/bank-controls.js';
+import type { Ste } from '../smmu/tbu/ste.js';
+import type { StreamContext } from '../smmu/tbu/stream-context.js';
+import type { Tbu, TranslationObserver } from '../smmu/tbu/tbu.js';
 import { type Outcome, Transaction } from '../smmu/transaction.js';
 
 export type StructureName = 'L1STD' | 'STE' | 'L1CD' | 'CD';

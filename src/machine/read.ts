@@ -36,6 +36,8 @@ export function readMachine(root: MapNode, reporter: Reporter): MachineItem {
 class Reader {
   readonly #reporter: Reporter;
   readonly #globals: Globals = new Map();
+  /** False where `global` itself could not be read: any default may have been in it. */
+  #globalsKnown = true;
 
   constructor(reporter: Reporter) {
     this.#reporter = reporter;
@@ -46,6 +48,7 @@ class Reader {
     if (node === undefined) return;
     const place = { offset: node.offset, path: 'global' };
     if (node.kind !== 'map') {
+      this.#globalsKnown = false;
       reportWrongValue(
         this.#reporter,
         place,
@@ -149,7 +152,8 @@ class Reader {
     const missing = requiredFor(declared, type);
     if (missing) reportMissingKey(this.#reporter, at, name, label, declared.doc);
     const origin = declared.fallback === undefined ? 'none' : 'default';
-    return { value: declared.fallback, origin, at, reported: missing };
+    const doubtful = declared.global === true && !this.#globalsKnown;
+    return { value: declared.fallback, origin, at, reported: missing || doubtful };
   }
 
   #readValue(node: TreeNode, kind: Kind, at: Place, name: string): Value<unknown> {

@@ -6,7 +6,7 @@ import { NON_SECURE } from '../arch/security.js';
 import type { AccessPort } from '../devices/dma-master.js';
 import type { DeviceInstance } from '../machine/types.js';
 import type { PhysicalAddressSpace } from '../memory/address-space.js';
-import type { Tbu } from '../smmu/tbu.js';
+import type { Tbu } from '../smmu/tbu/tbu.js';
 import { ABORT, OK, type Outcome, RAZ_WI, Transaction } from '../smmu/transaction.js';
 import type { AddressSpaces } from './shared-machine.js';
 

@@ -10,7 +10,7 @@ import { Piscina } from 'piscina';
 import { BANKS } from '../arch/registers.js';
 import { NON_SECURE, type SecurityState } from '../arch/security.js';
 import type { Machine } from '../machine/types.js';
-import { readRegister } from '../smmu/registers.js';
+import { readRegister } from '../smmu/tcu/registers.js';
 import type { SmmuPort } from '../software/port.js';
 import { endpointOf } from './endpoint.js';
 import { type MachineView, type SharedMachine, shareMachine } from './shared-machine.js';

@@ -4,7 +4,7 @@
  */
 import { type DmaCounters, DmaMaster } from '../devices/dma-master.js';
 import type { WorkloadStep } from '../machine/types.js';
-import { Tbu, type TbuCounters } from '../smmu/tbu.js';
+import { Tbu, type TbuCounters } from '../smmu/tbu/tbu.js';
 import { type DevicePort, DirectPort, TranslatedPort } from './access-port.js';
 import {
   type Control,

@@ -6,7 +6,7 @@ import { SECURITY_STATES, type SecurityState } from '../arch/security.js';
 import type { Machine } from '../machine/types.js';
 import type { SmmuConfig } from '../smmu/config.js';
 import { Smmu } from '../smmu/smmu.js';
-import type { Tbu } from '../smmu/tbu.js';
+import type { Tbu } from '../smmu/tbu/tbu.js';
 import { boot } from '../software/boot.js';
 import { SmmuDriver } from '../software/driver.js';
 import { DriverError, type SmmuPort, SpaceMemory } from '../software/port.js';

@@ -3,7 +3,7 @@
  * register reads have no side effects (IHI 0070 6.2), writes through the mailbox.
  */
 import type { SecurityState } from '../arch/security.js';
-import { readRegister } from '../smmu/registers.js';
+import { readRegister } from '../smmu/tcu/registers.js';
 import type { SmmuPort } from '../software/port.js';
 import { MailboxSender } from './mailbox.js';
 import type { MachineView } from './shared-machine.js';

@@ -4,7 +4,7 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { SecurityState } from '../arch/security.js';
-import { Tcu } from '../smmu/tcu.js';
+import { Tcu } from '../smmu/tcu/tcu.js';
 import { RUNNING, type SmmuOffsets, WAITING } from './control.js';
 import { type InterruptName, interruptOffset } from './interrupts.js';
 import { MailboxReceiver } from './mailbox.js';

@@ -4,7 +4,7 @@
 import { NON_SECURE, SECURE, type SecurityState } from '../arch/security.js';
 import type { InjectedFault } from '../memory/injected-faults.js';
 import { Smmu } from '../smmu/smmu.js';
-import type { Tbu } from '../smmu/tbu.js';
+import type { Tbu } from '../smmu/tbu/tbu.js';
 import type { Transaction } from '../smmu/transaction.js';
 import type { PlannedSmmu } from './configure.js';
 import type { ScenarioDriver } from './driver.js';

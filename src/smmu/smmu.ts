@@ -6,8 +6,8 @@ import type { SecurityState } from '../arch/security.js';
 import type { PhysicalAddressSpace } from '../memory/address-space.js';
 import type { SmmuConfig } from './config.js';
 import type { EventChannel, TbuChannel } from './maintenance.js';
-import { Tbu } from './tbu.js';
-import { Tcu, type TcuIo } from './tcu.js';
+import { Tbu } from './tbu/tbu.js';
+import { Tcu, type TcuIo } from './tcu/tcu.js';
 
 /** The two spaces by Security state; without a Secure one both may be the same. */
 export type Spaces = readonly [PhysicalAddressSpace, PhysicalAddressSpace];

@@ -37,6 +37,25 @@ describe('no cascades', () => {
     }
   });
 
+  test('defaults in a `global` that cannot be read are not missed', () => {
+    for (const global of ['~', '[]', '5']) {
+      expect(codes(check(`${smmu('secure-impl: on')}global: ${global}\n`))).toEqual(['schema']);
+    }
+  });
+
+  test('a bad sec-sid decides neither where a mapping leads nor who may share a context', () => {
+    const sections = (wrong: string) =>
+      smmu('secure-memory: secure') +
+      devices('bus: pcie.0, addr: 01.0, sec-sid: secure', `bus: pcie.0, addr: 02.0, ${wrong}`) +
+      'software:\n' +
+      '  - { device: d0, context: c }\n' +
+      '  - { device: d1, context: c, mappings: [{ iova: 0, size: 4KiB, pa: 0x0e000000 }] }\n';
+    for (const wrong of ['sec-sid: ~', 'sec_sid: secure']) {
+      expect(codes(check(sections(wrong)))).toEqual(['schema']);
+    }
+    expect(codes(check(sections('sec-sid: secure')))).toEqual([]);
+  });
+
   test('a bad sidsize makes no StreamID too large', () => {
     expect(codes(check(smmu('sidsize: 40') + devices('bus: pcie.0, addr: 1f.7')))).toEqual(['schema']);
   });

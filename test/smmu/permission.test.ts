@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import type { Cd } from '../../src/smmu/cd.js';
-import { accessBit, stage1Permissions, stage2Permissions } from '../../src/smmu/permission.js';
+import type { Cd } from '../../src/smmu/tbu/cd.js';
+import { accessBit, stage1Permissions, stage2Permissions } from '../../src/smmu/tbu/permission.js';
 import { stage1Letters, stage2Letters } from '../reference/permissions.js';
 
 /** Letters as in the oracle, by the kind of access that each bit permits. */

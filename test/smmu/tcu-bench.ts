@@ -2,7 +2,7 @@
 import { NON_SECURE, SECURE, type SecurityState } from '../../src/arch/security.js';
 import type { PhysicalAddressSpace } from '../../src/memory/address-space.js';
 import type { IdRegisters } from '../../src/smmu/config.js';
-import { Tcu } from '../../src/smmu/tcu.js';
+import { Tcu } from '../../src/smmu/tcu/tcu.js';
 import { CR0, IDR0, IDR3, IDR5, OFFSETS, S_IDR0, S_IDR1, S_OFFSETS } from '../spec-numbers.js';
 
 export class SparseSpace implements PhysicalAddressSpace {

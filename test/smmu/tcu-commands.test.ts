@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { NON_SECURE, SECURE } from '../../src/arch/security.js';
-import { COMMANDS_PER_STEP } from '../../src/smmu/command-queue.js';
+import { COMMANDS_PER_STEP } from '../../src/smmu/tcu/command-queue.js';
 import { CERROR, CR0, GERROR, IDR0, IRQ_CTRL, OFFSETS, OPCODES, S_OFFSETS } from '../spec-numbers.js';
 import { Bench, IDR, SECURE_IDR } from './tcu-bench.js';
 

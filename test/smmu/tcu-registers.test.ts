@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { REGISTERS } from '../../src/arch/registers.js';
 import { NON_SECURE, SECURE } from '../../src/arch/security.js';
-import { readRegister } from '../../src/smmu/registers.js';
+import { readRegister } from '../../src/smmu/tcu/registers.js';
 import { CR0, GBPA, IDR0, IRQ_CTRL, OFFSETS, S_CR0, S_IDR0, S_OFFSETS } from '../spec-numbers.js';
 import { Bench, IDR, SECURE_IDR } from './tcu-bench.js';
 

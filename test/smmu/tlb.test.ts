@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { STAGE_1, STAGE_2, Tlb, TlbFill, TlbScope } from '../../src/smmu/tlb.js';
+import { STAGE_1, STAGE_2, Tlb, TlbFill, TlbScope } from '../../src/smmu/tbu/tlb.js';
 
 interface Model {
   stage: 0 | 1;

@@ -1,5 +1,5 @@
 /** What boot software is to program, and what the devices are to do: whether that can be done at all. */
-import { errorRule, isReported, type Reporter, usable, warningRule } from '../diagnostics.js';
+import { errorRule, isReported, type Reporter, usable, type Value, warningRule } from '../diagnostics.js';
 import type { MappingItem, SoftwareItem, StepItem } from '../file-shape.js';
 import { GRANULE_NAMES } from '../kinds.js';
 import { type Device, extent, hex, type Model, type Smmu, type Space } from '../model.js';
@@ -104,9 +104,12 @@ function checkProgram(program: Programmed, sharers: readonly Programmed[], repor
 
 function sharingTrouble(a: Programmed, b: Programmed): string | undefined {
   if (a.smmu !== b.smmu) return 'are behind different SMMUs';
-  if (a.device.item['sec-sid'].value !== b.device.item['sec-sid'].value)
-    return 'are of different Security states';
-  return a.item.granule.value === b.item.granule.value ? undefined : 'use different granules';
+  if (differ(a.device.item['sec-sid'], b.device.item['sec-sid'])) return 'are of different Security states';
+  return differ(a.item.granule, b.item.granule) ? 'use different granules' : undefined;
+}
+
+function differ<T>(a: Value<T>, b: Value<T>): boolean {
+  return !isReported(a) && !isReported(b) && a.value !== b.value;
 }
 
 function checkMapping(
@@ -154,7 +157,7 @@ function overlaps(a: Iovas, b: Iovas | undefined): boolean {
 /** The physical side: the right space, and memory there. */
 function checkOutput(mapping: MappingItem, { device, smmu }: Programmed, reporter: Reporter): void {
   const stream = usable(device.item['sec-sid']);
-  const security = usable(mapping.security) ?? stream;
+  const security = isReported(mapping.security) ? undefined : (mapping.security.value ?? stream);
   if (stream === 'non-secure' && security === 'secure') {
     const message = `device ${device.item.label} has a Non-secure stream, which cannot reach secure memory`;
     reporter.value(
@@ -168,6 +171,7 @@ function checkOutput(mapping: MappingItem, { device, smmu }: Programmed, reporte
   const start = usable(mapping.pa);
   const size = usable(mapping.size);
   const oas = usable(smmu.item.oas);
+  if (security === undefined) return;
   const space = security === 'secure' ? smmu.secureMemory : smmu.memory;
   if (start === undefined || size === undefined || oas === undefined || space?.known !== true) return;
   const limit = 2 ** Number(oas < STAGE_1_OUTPUT_BITS ? oas : STAGE_1_OUTPUT_BITS);

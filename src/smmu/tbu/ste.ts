@@ -2,10 +2,10 @@
  * STE: validity (IHI 0070 5.2.2) and decoding into what translations need.
  * Not covered because never advertised: DPT, MPAM, permission indirection, 128-bit descriptors, Realm STEs.
  */
-import { get, getAddress, type Words } from '../arch/layout.js';
-import { NON_SECURE, SECURE, type SecurityState } from '../arch/security.js';
-import { STE } from '../arch/structures.js';
-import { effectivePs, type Features, hasStage2 } from './features.js';
+import { get, getAddress, type Words } from '../../arch/layout.js';
+import { NON_SECURE, SECURE, type SecurityState } from '../../arch/security.js';
+import { STE } from '../../arch/structures.js';
+import { effectivePs, type Features, hasStage2 } from '../features.js';
 import {
   EL3,
   NS_EL1,
@@ -18,11 +18,9 @@ import {
 } from './stream-world.js';
 import {
   LPAE_OUTPUT_BITS,
-  minBlockLevel,
   startIndexBits,
   TG0_BITS,
   type TranslationTable,
-  tableBase,
   translationTable,
 } from './table.js';
 
@@ -297,51 +295,22 @@ function streamWorld(words: Words, context: SteContext, e2h: boolean): StreamWor
   return NS_EL1;
 }
 
-function stage2LpaeTable(words: Words, security: SecurityState): TranslationTable {
-  const inputBits = lpaeInputBits(words);
-  const startLevel = lpaeStartLevel(words);
-  return translationTable({
-    base: tableBase(getAddress(words, F.S2TTB), startIndexBits(inputBits, 12, startLevel), LPAE_OUTPUT_BITS),
-    granuleBits: 12,
-    inputBits,
-    startLevel,
-    outputBits: LPAE_OUTPUT_BITS,
-    minBlockLevel: 1,
-    lpa: false,
-    ds: false,
-    bigEndian: get(words, F.S2ENDI) === 1,
-    accessFlagFaults: get(words, F.S2AFFD) === 0,
-    hierarchical: false,
-    lpae: true,
-    space: security,
-  });
-}
-
 function stage2Table(words: Words, { features, security }: SteContext): TranslationTable {
-  if (get(words, F.S2AA64) === 0) return stage2LpaeTable(words, security);
-  const granuleBits = TG0_BITS[get(words, F.S2TG)]!;
-  const ds = features.ds && get(words, F.S2DS) === 1 && granuleBits !== 16;
-  const lpa = granuleBits === 16 && features.oas === 52;
-  const startLevel = s2StartLevel(words, granuleBits, ds, features)!;
-  const inputBits = 64 - get(words, F.S2T0SZ);
-  const outputBits = effectivePs(get(words, F.S2PS), features);
+  const aa64 = get(words, F.S2AA64) === 1;
+  const granuleBits = aa64 ? TG0_BITS[get(words, F.S2TG)]! : 12;
+  const ds = aa64 && features.ds && get(words, F.S2DS) === 1 && granuleBits !== 16;
   return translationTable({
-    base: tableBase(
-      getAddress(words, F.S2TTB),
-      startIndexBits(inputBits, granuleBits, startLevel),
-      outputBits,
-    ),
+    ttb: getAddress(words, F.S2TTB),
     granuleBits,
-    inputBits,
-    startLevel,
-    outputBits,
-    minBlockLevel: minBlockLevel(granuleBits, ds, lpa),
-    lpa,
+    inputBits: aa64 ? 64 - get(words, F.S2T0SZ) : lpaeInputBits(words),
+    startLevel: aa64 ? s2StartLevel(words, granuleBits, ds, features)! : lpaeStartLevel(words),
+    outputBits: aa64 ? effectivePs(get(words, F.S2PS), features) : LPAE_OUTPUT_BITS,
+    lpa: granuleBits === 16 && features.oas === 52,
     ds,
     bigEndian: get(words, F.S2ENDI) === 1,
     accessFlagFaults: get(words, F.S2AFFD) === 0,
     hierarchical: false,
-    lpae: false,
+    lpae: !aa64,
     space: security,
   });
 }

@@ -16,28 +16,28 @@ import {
   F_STE_FETCH,
   F_TRANSLATION,
   F_WALK_EABT,
-} from '../arch/events.js';
-import { get, put } from '../arch/layout.js';
-import { BANKS } from '../arch/registers.js';
-import { NON_SECURE, SECURE, type SecurityState } from '../arch/security.js';
-import type { PhysicalAddressSpace } from '../memory/address-space.js';
-import { type BankControls, decodeBank } from './bank-controls.js';
-import type { Cd } from './cd.js';
-import type { SmmuConfig } from './config.js';
-import { ConfigCache, type ConfigObserver, SILENT } from './config-cache.js';
-import { type Features, readFeatures } from './features.js';
-import { Invalidator } from './invalidation.js';
+} from '../../arch/events.js';
+import { get, put } from '../../arch/layout.js';
+import { BANKS } from '../../arch/registers.js';
+import { NON_SECURE, SECURE, type SecurityState } from '../../arch/security.js';
+import type { PhysicalAddressSpace } from '../../memory/address-space.js';
+import type { SmmuConfig } from '../config.js';
+import { type Features, readFeatures } from '../features.js';
 import {
   BANK_SECURITY,
   type EventChannel,
   MESSAGE_BANK,
   MESSAGE_COMMAND,
   MESSAGE_INVALIDATE_ALL,
-} from './maintenance.js';
+} from '../maintenance.js';
+import { ABORT, OK, type Outcome, RAZ_WI, type Transaction } from '../transaction.js';
+import { type BankControls, decodeBank } from './bank-controls.js';
+import type { Cd } from './cd.js';
+import { ConfigCache, type ConfigObserver, SILENT } from './config-cache.js';
+import { Invalidator } from './invalidation.js';
 import { accessBit, EXECUTE, PRIV_READ } from './permission.js';
 import type { StreamContext } from './stream-context.js';
 import { PAGE_HI_TTB1, STAGE_1, STAGE_2, Tlb } from './tlb.js';
-import { ABORT, OK, type Outcome, RAZ_WI, type Transaction } from './transaction.js';
 import { Walker, type WalkObserver } from './walker.js';
 
 const L0_ENTRIES = 4096;

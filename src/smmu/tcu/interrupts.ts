@@ -4,12 +4,12 @@
  * An MSI is a 32-bit write to the PA space of its source. Its memory attributes are not modelled. A write completes at
  * once, so that the synchronization points of 3.18.1 hold without further ado.
  */
-import { IDR5, OAS_BITS } from '../arch/id-registers.js';
-import { get } from '../arch/layout.js';
-import { BANKS } from '../arch/registers.js';
-import { NON_SECURE, SECURE, type SecurityState } from '../arch/security.js';
-import type { PhysicalAddressSpace } from '../memory/address-space.js';
-import type { IdRegisters } from './config.js';
+import { IDR5, OAS_BITS } from '../../arch/id-registers.js';
+import { get } from '../../arch/layout.js';
+import { BANKS } from '../../arch/registers.js';
+import { NON_SECURE, SECURE, type SecurityState } from '../../arch/security.js';
+import type { PhysicalAddressSpace } from '../../memory/address-space.js';
+import type { IdRegisters } from '../config.js';
 import type { Bank } from './registers.js';
 
 export type InterruptName = 'eventq' | 'priq' | 'cmd-sync' | 'gerror';

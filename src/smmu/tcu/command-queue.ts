@@ -17,12 +17,12 @@ import {
   type RangeFeatures,
   SIG_IRQ,
   SYNC,
-} from '../arch/commands.js';
-import type { IdWords } from '../arch/conditions.js';
-import { type Field, get } from '../arch/layout.js';
-import { BANKS } from '../arch/registers.js';
-import { NON_SECURE } from '../arch/security.js';
-import type { PhysicalAddressSpace } from '../memory/address-space.js';
+} from '../../arch/commands.js';
+import type { IdWords } from '../../arch/conditions.js';
+import { type Field, get } from '../../arch/layout.js';
+import { BANKS } from '../../arch/registers.js';
+import { NON_SECURE } from '../../arch/security.js';
+import type { PhysicalAddressSpace } from '../../memory/address-space.js';
 import type { GlobalErrors } from './gerror.js';
 import type { Interrupts } from './interrupts.js';
 import { entriesUsed, entryAddress, nextIndex, type QueueGeometry, queueGeometry } from './queue.js';

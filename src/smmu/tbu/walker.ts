@@ -16,7 +16,7 @@ import {
   DESC_TABLE_OR_PAGE,
   DESC_UXNTABLE,
   DESC_VALID,
-} from '../arch/descriptors.js';
+} from '../../arch/descriptors.js';
 import {
   CLASS_IN,
   CLASS_TT,
@@ -25,10 +25,10 @@ import {
   F_PERMISSION,
   F_TRANSLATION,
   F_WALK_EABT,
-} from '../arch/events.js';
-import { NON_SECURE, SECURE, type SecurityState } from '../arch/security.js';
-import type { PhysicalAddressSpace } from '../memory/address-space.js';
-import type { Features } from './features.js';
+} from '../../arch/events.js';
+import { NON_SECURE, SECURE, type SecurityState } from '../../arch/security.js';
+import type { PhysicalAddressSpace } from '../../memory/address-space.js';
+import type { Features } from '../features.js';
 import { ALL, EXECUTE, PRIV_READ, stage1Permissions, stage2Permissions, UNPRIV_READ } from './permission.js';
 import type { StreamContext } from './stream-context.js';
 import type { TranslationTable } from './table.js';

@@ -1,8 +1,8 @@
 /**
  * Index arithmetic of the circular queues (IHI 0070 3.5.1): an index is LOG2SIZE bits and a wrap flag above them.
  */
-import { getAddress } from '../arch/layout.js';
-import { BANKS, type RegisterKey } from '../arch/registers.js';
+import { getAddress } from '../../arch/layout.js';
+import { BANKS, type RegisterKey } from '../../arch/registers.js';
 import type { Bank } from './registers.js';
 
 export interface QueueGeometry {

@@ -11,17 +11,13 @@ import {
   CMD_PREFETCH_CONFIG,
   CMD_PRI_RESP,
   type Command,
-} from '../arch/commands.js';
-import { IDR1, IDR3, IDR5 } from '../arch/id-registers.js';
-import { get } from '../arch/layout.js';
-import type { Register, RegisterKey } from '../arch/registers.js';
-import type { SecurityState } from '../arch/security.js';
-import type { PhysicalAddressSpace } from '../memory/address-space.js';
-import { CommandQueue } from './command-queue.js';
-import type { IdRegisters } from './config.js';
-import { EventQueue } from './event-queue.js';
-import { GlobalErrors } from './gerror.js';
-import { Interrupts, type TcuIo } from './interrupts.js';
+} from '../../arch/commands.js';
+import { IDR1, IDR3, IDR5 } from '../../arch/id-registers.js';
+import { get } from '../../arch/layout.js';
+import type { Register, RegisterKey } from '../../arch/registers.js';
+import type { SecurityState } from '../../arch/security.js';
+import type { PhysicalAddressSpace } from '../../memory/address-space.js';
+import type { IdRegisters } from '../config.js';
 import {
   BANK_CR0_FLAGS,
   BANK_CR1,
@@ -36,7 +32,11 @@ import {
   MESSAGE_COMMAND,
   MESSAGE_WORDS,
   type TbuChannel,
-} from './maintenance.js';
+} from '../maintenance.js';
+import { CommandQueue } from './command-queue.js';
+import { EventQueue } from './event-queue.js';
+import { GlobalErrors } from './gerror.js';
+import { Interrupts, type TcuIo } from './interrupts.js';
 import { indexMask } from './queue.js';
 import type { Bank } from './registers.js';
 

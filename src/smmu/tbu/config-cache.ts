@@ -15,14 +15,14 @@ import {
   F_CD_FETCH,
   F_STE_FETCH,
   F_STREAM_DISABLED,
-} from '../arch/events.js';
-import { get, getAddress } from '../arch/layout.js';
-import type { SecurityState } from '../arch/security.js';
-import { L1CD, L1STD, STE } from '../arch/structures.js';
-import type { PhysicalAddressSpace } from '../memory/address-space.js';
+} from '../../arch/events.js';
+import { get, getAddress } from '../../arch/layout.js';
+import type { SecurityState } from '../../arch/security.js';
+import { L1CD, L1STD, STE } from '../../arch/structures.js';
+import type { PhysicalAddressSpace } from '../../memory/address-space.js';
+import type { Features } from '../features.js';
 import { type BankControls, RESET_CONTROLS } from './bank-controls.js';
 import { type Cd, cdIllegal, decodeCd } from './cd.js';
-import type { Features } from './features.js';
 import { PRIV_READ, UNPRIV_READ } from './permission.js';
 import { decodeSte, type Ste, steIllegal } from './ste.js';
 import type { StreamContext } from './stream-context.js';

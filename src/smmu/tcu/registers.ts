@@ -5,9 +5,9 @@
  * class decides what of a write reaches the register (size, alignment, Security state, RES0, guards, Update
  * protocols); what follows from it is not its business. A word is stored whole, a 64-bit write as one 64-bit word.
  */
-import { holds } from '../arch/conditions.js';
-import { IDR5, OAS_BITS, S_IDR1 } from '../arch/id-registers.js';
-import { type Field, get } from '../arch/layout.js';
+import { holds } from '../../arch/conditions.js';
+import { IDR5, OAS_BITS, S_IDR1 } from '../../arch/id-registers.js';
+import { type Field, get } from '../../arch/layout.js';
 import {
   BANKS,
   type Guard,
@@ -15,9 +15,9 @@ import {
   REGISTERS,
   type Register,
   type RegisterKey,
-} from '../arch/registers.js';
-import { SECURE, SECURITY_STATES, type SecurityState } from '../arch/security.js';
-import type { IdRegisters } from './config.js';
+} from '../../arch/registers.js';
+import { SECURE, SECURITY_STATES, type SecurityState } from '../../arch/security.js';
+import type { IdRegisters } from '../config.js';
 
 const WIDE_OFFSETS: ReadonlySet<number> = new Set(
   REGISTERS.filter((of) => of.bits === 64).map((of) => of.offset),

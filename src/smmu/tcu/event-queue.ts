@@ -5,9 +5,9 @@
  * until it is. Left out: retrying a stalled transaction whose record could not be written before a CMD_SYNC (7.2.1), which
  * is the TBU's to do, and merging (3.5.5), which is not required.
  */
-import { EVENT } from '../arch/events.js';
-import { get } from '../arch/layout.js';
-import type { PhysicalAddressSpace } from '../memory/address-space.js';
+import { EVENT } from '../../arch/events.js';
+import { get } from '../../arch/layout.js';
+import type { PhysicalAddressSpace } from '../../memory/address-space.js';
 import type { GlobalErrors } from './gerror.js';
 import type { Interrupts } from './interrupts.js';
 import { entriesUsed, entryAddress, nextIndex, queueGeometry } from './queue.js';

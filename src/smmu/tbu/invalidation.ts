@@ -28,11 +28,11 @@ import {
   CMD_TLBI_S12_VMALL,
   CMD_TLBI_SNH_ALL,
   COMMAND,
-} from '../arch/commands.js';
-import { get } from '../arch/layout.js';
-import { NON_SECURE, SECURE, type SecurityState } from '../arch/security.js';
+} from '../../arch/commands.js';
+import { get } from '../../arch/layout.js';
+import { NON_SECURE, SECURE, type SecurityState } from '../../arch/security.js';
+import { type Features, hasStage2 } from '../features.js';
 import type { ConfigCache } from './config-cache.js';
-import { type Features, hasStage2 } from './features.js';
 import { EL3, NS_EL1, NS_EL2, NS_EL2_E2H, S_EL2, S_EL2_E2H, SECURE_EL1 } from './stream-world.js';
 import { STAGE_1, STAGE_2, type Tlb, TlbScope } from './tlb.js';
 

@@ -2,7 +2,7 @@
  * One translation table as a walk needs it: the TTBx of a CD or the S2TTB of an STE with all that governs it, worked
  * out once when the structure is decoded (DDI 0487 D8.2).
  */
-import type { SecurityState } from '../arch/security.js';
+import type { SecurityState } from '../../arch/security.js';
 
 export interface TranslationTable {
   /** Base address, aligned to the size of the starting-level table. An IPA when stage 2 translates it. */
@@ -34,9 +34,20 @@ export interface TranslationTable {
   readonly space: SecurityState;
 }
 
-/** Completes a table with what follows from its fields. */
-export function translationTable(fields: Omit<TranslationTable, 'outputLimit'>): TranslationTable {
-  return { ...fields, outputLimit: 2 ** fields.outputBits };
+/** What a structure says of a table; the rest follows. */
+export interface TableFormat extends Omit<TranslationTable, 'base' | 'outputLimit' | 'minBlockLevel'> {
+  /** The TTBx or S2TTB field, not yet aligned. */
+  readonly ttb: number;
+}
+
+export function translationTable({ ttb, ...format }: TableFormat): TranslationTable {
+  const { granuleBits, inputBits, startLevel, outputBits, ds, lpa } = format;
+  return {
+    ...format,
+    base: tableBase(ttb, startIndexBits(inputBits, granuleBits, startLevel), outputBits),
+    minBlockLevel: minBlockLevel(granuleBits, ds, lpa),
+    outputLimit: 2 ** outputBits,
+  };
 }
 
 /** CD.TG0 and STE.S2TG encodings to granule bits; 0 is reserved. */
@@ -74,6 +85,6 @@ export function alignDown(address: number, bits: number): number {
  * Base of a starting-level table, aligned to its size; at least 64 bytes when the output is 52 bits (IHI 0070 5.4 TTB0).
  * RES0 bits [55:52] of the field are already range-checked by the validity rules.
  */
-export function tableBase(ttb: number, indexBits: number, outputBits: number): number {
+function tableBase(ttb: number, indexBits: number, outputBits: number): number {
   return alignDown(ttb, Math.max(indexBits + 3, outputBits === 52 ? 6 : 0));
 }

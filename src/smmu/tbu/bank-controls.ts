@@ -1,7 +1,7 @@
 /** The translation controls of one bank as a TBU holds them: a decoded BANK message (maintenance.ts). */
-import { get, getAddress } from '../arch/layout.js';
-import { BANKS } from '../arch/registers.js';
-import { NON_SECURE } from '../arch/security.js';
+import { get, getAddress } from '../../arch/layout.js';
+import { BANKS } from '../../arch/registers.js';
+import { NON_SECURE } from '../../arch/security.js';
 import {
   BANK_CR0_FLAGS,
   BANK_CR2,
@@ -10,7 +10,7 @@ import {
   BANK_STRTAB_BASE_CFG,
   BANK_STRTAB_BASE_HI,
   BANK_STRTAB_BASE_LO,
-} from './maintenance.js';
+} from '../maintenance.js';
 
 const { CR2, STRTAB_BASE, STRTAB_BASE_CFG } = BANKS[NON_SECURE];
 /** Larger CR0.VMW values are reserved. */

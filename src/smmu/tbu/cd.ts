@@ -2,21 +2,18 @@
  * CD: validity (IHI 0070 5.4.2) and decoding into what translations need.
  * Not covered because never advertised: permission indirection, 128-bit descriptors, HTTU.
  */
-import { type Field, get, getAddress, type Words } from '../arch/layout.js';
-import { NON_SECURE, SECURE, type SecurityState } from '../arch/security.js';
-import { CD } from '../arch/structures.js';
-import { effectivePs, type Features } from './features.js';
+import { type Field, get, getAddress, type Words } from '../../arch/layout.js';
+import { NON_SECURE, SECURE, type SecurityState } from '../../arch/security.js';
+import { CD } from '../../arch/structures.js';
+import { effectivePs, type Features } from '../features.js';
 import { endianIllegal, type Ste, type ValidityRule } from './ste.js';
 import { EL3, hasAsid, isSinglePrivilege, NS_EL2_E2H, S_EL2, S_EL2_E2H } from './stream-world.js';
 import {
   LPAE_OUTPUT_BITS,
-  minBlockLevel,
   stage1StartLevel,
-  startIndexBits,
   TG0_BITS,
   TG1_BITS,
   type TranslationTable,
-  tableBase,
   translationTable,
 } from './table.js';
 
@@ -185,53 +182,27 @@ function lpaeTsz(words: Words, half: Half): number {
   return get(words, half.tsz) & 7;
 }
 
-function lpaeTable(words: Words, half: Half, { features, security }: CdContext): TranslationTable {
-  const inputBits = 32 - lpaeTsz(words, half);
-  const startLevel = stage1StartLevel(inputBits, 12);
-  return translationTable({
-    base: tableBase(getAddress(words, half.ttb), startIndexBits(inputBits, 12, startLevel), LPAE_OUTPUT_BITS),
-    granuleBits: 12,
-    inputBits,
-    startLevel,
-    outputBits: LPAE_OUTPUT_BITS,
-    minBlockLevel: 1,
-    lpa: false,
-    ds: false,
-    bigEndian: get(words, F.ENDI) === 1,
-    accessFlagFaults: get(words, F.AFFD) === 0,
-    hierarchical: !(features.had && get(words, half.had) === 1),
-    lpae: true,
-    space: security === SECURE && get(words, half.nscfg) === 0 ? SECURE : NON_SECURE,
-  });
-}
-
-function table(words: Words, half: Half, context: CdContext): TranslationTable | undefined {
-  const { features, security, ste } = context;
+function table(
+  words: Words,
+  half: Half,
+  { features, security, ste }: CdContext,
+): TranslationTable | undefined {
   if (disabled(words, half, ste)) return undefined;
-  if (get(words, F.AA64) === 0) return lpaeTable(words, half, context);
-  const granuleBits = half.granules[get(words, half.tg)]!;
-  const inputBits = 64 - get(words, half.tsz);
-  const startLevel = stage1StartLevel(inputBits, granuleBits);
-  const outputBits = effectivePs(get(words, F.IPS), features);
-  const lpa = granuleBits === 16 && features.oas === 52;
-  const ds = usesDs(words, granuleBits, features);
+  const aa64 = get(words, F.AA64) === 1;
+  const granuleBits = aa64 ? half.granules[get(words, half.tg)]! : 12;
+  const inputBits = aa64 ? 64 - get(words, half.tsz) : 32 - lpaeTsz(words, half);
   return translationTable({
-    base: tableBase(
-      getAddress(words, half.ttb),
-      startIndexBits(inputBits, granuleBits, startLevel),
-      outputBits,
-    ),
+    ttb: getAddress(words, half.ttb),
     granuleBits,
     inputBits,
-    startLevel,
-    outputBits,
-    minBlockLevel: minBlockLevel(granuleBits, ds, lpa),
-    lpa,
-    ds,
+    startLevel: stage1StartLevel(inputBits, granuleBits),
+    outputBits: aa64 ? effectivePs(get(words, F.IPS), features) : LPAE_OUTPUT_BITS,
+    lpa: granuleBits === 16 && features.oas === 52,
+    ds: aa64 && usesDs(words, granuleBits, features),
     bigEndian: get(words, F.ENDI) === 1,
     accessFlagFaults: get(words, F.AFFD) === 0,
     hierarchical: !(features.had && get(words, half.had) === 1),
-    lpae: false,
+    lpae: !aa64,
     space: security === SECURE && get(words, half.nscfg) === 0 ? SECURE : NON_SECURE,
   });
 }

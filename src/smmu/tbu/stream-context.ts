@@ -1,5 +1,5 @@
 /** What a stream's configuration says, ready for translation: one STE and, with stage 1, one CD (IHI 0070 3.3.3). */
-import type { SecurityState } from '../arch/security.js';
+import type { SecurityState } from '../../arch/security.js';
 import type { Cd } from './cd.js';
 import type { Ste } from './ste.js';
 import type { StreamWorld } from './stream-world.js';

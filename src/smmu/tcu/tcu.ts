@@ -5,16 +5,16 @@
  * Pure and synchronous: a register write takes effect on the register at once; what follows from it happens in `step`, a bounded
  * piece at a time, and waits for the TBUs without blocking. Left out: the PRI queue, of which there are registers only.
  */
-import { CMD_STALL_TERM, COMMAND, type Command } from '../arch/commands.js';
-import type { IdWords } from '../arch/conditions.js';
-import { IDR0 } from '../arch/id-registers.js';
-import { get, set } from '../arch/layout.js';
-import { REGISTER_BYTES } from '../arch/registers.js';
-import { NON_SECURE, SECURE, SECURITY_STATES, type SecurityState } from '../arch/security.js';
-import type { PhysicalAddressSpace } from '../memory/address-space.js';
-import type { SmmuConfig } from './config.js';
+import { CMD_STALL_TERM, COMMAND, type Command } from '../../arch/commands.js';
+import type { IdWords } from '../../arch/conditions.js';
+import { IDR0 } from '../../arch/id-registers.js';
+import { get, set } from '../../arch/layout.js';
+import { REGISTER_BYTES } from '../../arch/registers.js';
+import { NON_SECURE, SECURE, SECURITY_STATES, type SecurityState } from '../../arch/security.js';
+import type { PhysicalAddressSpace } from '../../memory/address-space.js';
+import type { SmmuConfig } from '../config.js';
+import { type EventChannel, MESSAGE_INVALIDATE_ALL, MESSAGE_WORDS, type TbuChannel } from '../maintenance.js';
 import type { TcuIo } from './interrupts.js';
-import { type EventChannel, MESSAGE_INVALIDATE_ALL, MESSAGE_WORDS, type TbuChannel } from './maintenance.js';
 import { ProgrammingInterface, type Surroundings } from './programming-interface.js';
 import { Bank, RegisterFile } from './registers.js';
 

@@ -13,7 +13,7 @@ import {
   DESC_S2AP_W,
   DESC_UXN,
   DESC_UXNTABLE,
-} from '../arch/descriptors.js';
+} from '../../arch/descriptors.js';
 import type { Cd } from './cd.js';
 
 export const UNPRIV_READ = 1 << 0;
@@ -45,43 +45,17 @@ export function stage1Permissions(lo: number, hi: number, tableHi: number, cd: C
   }
   const unprivileged = (lo & DESC_AP1) !== 0 && (tableHi & DESC_APTABLE0) === 0;
   const unprivWrite = unprivileged && !readOnly;
-  const unprivExecute = (hi & DESC_UXN) === 0 && (tableHi & DESC_UXNTABLE) === 0 && !(cd.wxn && unprivWrite);
-  if (!cd.aa64) return lpaePermissions(hi, tableHi, cd, unprivileged, readOnly);
-  // VMSAv8-64: what EL0 can write is never executable at EL1.
-  const privExecute =
-    (hi & DESC_PXN) === 0 && (tableHi & DESC_PXNTABLE) === 0 && !unprivWrite && !(cd.wxn && !readOnly);
-  const panned = cd.pan && (unprivileged || (cd.epan && unprivExecute));
-  return (
-    (unprivileged ? UNPRIV_READ : 0) |
-    (unprivWrite ? UNPRIV_WRITE : 0) |
-    (unprivExecute ? UNPRIV_EXECUTE : 0) |
-    (panned ? 0 : PRIV_READ) |
-    (panned || readOnly ? 0 : PRIV_WRITE) |
-    (privExecute ? PRIV_EXECUTE : 0)
-  );
-}
-
-/**
- * VMSAv8-32 LPAE with two privilege levels: one XN for both, PXN besides, execution needs read permission, and what is
- * writable at EL0 is executable at EL1 unless UWXN says otherwise (DDI 0487 G5.6; IHI 0070 5.4 WXN, UWXN).
- */
-function lpaePermissions(
-  hi: number,
-  tableHi: number,
-  cd: Cd,
-  unprivileged: boolean,
-  readOnly: boolean,
-): number {
+  // VMSAv8-32 has one XN for both levels, and execution there needs read permission (DDI 0487 G5.6).
   const executeNever = (hi & DESC_UXN) !== 0 || (tableHi & DESC_UXNTABLE) !== 0;
-  const unprivWrite = unprivileged && !readOnly;
-  const unprivExecute = unprivileged && !executeNever && !(cd.wxn && unprivWrite);
+  const unprivExecute = !executeNever && (cd.aa64 || unprivileged) && !(cd.wxn && unprivWrite);
+  // What EL0 can write is never executable at EL1 in VMSAv8-64, and with UWXN in VMSAv8-32 (IHI 0070 5.4 UWXN).
   const privExecute =
-    !executeNever &&
     (hi & DESC_PXN) === 0 &&
     (tableHi & DESC_PXNTABLE) === 0 &&
     !(cd.wxn && !readOnly) &&
-    !(cd.uwxn && unprivWrite);
-  const panned = cd.pan && unprivileged;
+    !((cd.aa64 || cd.uwxn) && unprivWrite) &&
+    (cd.aa64 || !executeNever);
+  const panned = cd.pan && (unprivileged || (cd.epan && unprivExecute));
   return (
     (unprivileged ? UNPRIV_READ : 0) |
     (unprivWrite ? UNPRIV_WRITE : 0) |
