@@ -1,6 +1,7 @@
 /**
  * `smmulator run FILE`: starts a machine, drives its workload, verifies every byte and reports.
  */
+import type { Diagnostic } from '../machine/diagnostics.js';
 import type { Machine } from '../machine/types.js';
 import type { RunReport } from '../runtime/report.js';
 import { renderReport } from '../runtime/report-table.js';
@@ -34,8 +35,9 @@ function introduce({ name, smmus, devices, software, workload }: Machine): void 
   say(`machine ${colours.bold(name)}: ${counts.join(', ')}`);
 }
 
-function printReport(report: RunReport, json: boolean): void {
-  if (json) say(JSON.stringify(report, undefined, 2));
+/** As JSON the report is one document, and the machine file's warnings are part of it. */
+function printReport(report: RunReport, json: boolean, diagnostics: readonly Diagnostic[]): void {
+  if (json) say(JSON.stringify({ ...report, diagnostics }, undefined, 2));
   else say(`\n${renderReport(report)}`);
 }
 
@@ -63,7 +65,7 @@ export async function run(args: RunArguments): Promise<number> {
   const lanes = args.lanes === undefined ? {} : { lanes: args.lanes };
   try {
     const report = await interruptible((signal) => drive(machine, { signal, ...lanes }, args.json));
-    printReport(report, args.json);
+    printReport(report, args.json, loaded.diagnostics);
     return report.ok ? SUCCESS : FAILURE;
   } catch (error) {
     if (!(error instanceof MachineFailure)) throw error;
