@@ -2,7 +2,7 @@
  * What this SMMU implements, as limits on the ID registers: "IDRs say exactly what is implemented" is this table.
  * A feature that is not here yet is cleared (or set to its absent value) before an instance is built.
  */
-import { IDR0, IDR1, IDR3, IDR5, S_IDR0, S_IDR1 } from '../arch/id-registers.js';
+import { IDR0, IDR1, IDR3, IDR5, S_IDR0 } from '../arch/id-registers.js';
 import { type Field, get, type Layout, set } from '../arch/layout.js';
 import type { IdRegisters } from './config.js';
 
@@ -78,7 +78,6 @@ const LIMITS: readonly Limit[] = [
     otherwise: () => 1,
   },
   ...absent('S_IDR0', S_IDR0, 'ECMDQ'),
-  ...absent('S_IDR1', S_IDR1, 'SEL2'),
 ];
 
 /** One limit for people: the field, and the values of it that are implemented. */

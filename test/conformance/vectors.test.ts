@@ -58,7 +58,6 @@ const VECTORS: readonly Vectors[] = [
       'not implemented: SMMU_IDR0.STALL_MODEL = 0': 1,
       'not implemented: SMMU_IDR0.STALL_MODEL = 0, SMMU_S_IDR0.STALL_MODEL = 0': 1,
       'not implemented: SMMU_IDR0.STALL_MODEL = 2': 1,
-      'not implemented: SMMU_S_IDR1.SEL2 = 1': 3,
       'not implemented: ats, SMMU_IDR0.ATS = 1': 2,
       'not implemented: ats, SMMU_IDR0.ATS = 1, SMMU_IDR0.PRI = 1': 3,
     },
@@ -72,7 +71,6 @@ const VECTORS: readonly Vectors[] = [
       'not implemented: SMMU_IDR0.HTTU = 2': 3,
       'not implemented: SMMU_IDR0.STALL_MODEL = 0': 10,
       'not implemented: SMMU_IDR0.STALL_MODEL = 2': 3,
-      'not implemented: SMMU_S_IDR1.SEL2 = 1': 9,
       'not implemented: ats, SMMU_IDR0.ATS = 1': 4,
       'not implemented: ats, SMMU_IDR0.ATS = 1, SMMU_IDR0.STALL_MODEL = 0': 4,
     },
@@ -103,7 +101,6 @@ const VECTORS: readonly Vectors[] = [
     skipped: {
       'not implemented: SMMU_IDR0.STALL_MODEL = 0': 7,
       'not implemented: SMMU_IDR0.STALL_MODEL = 0, SMMU_S_IDR0.STALL_MODEL = 0': 4,
-      'not implemented: SMMU_S_IDR1.SEL2 = 1': 16,
     },
   },
   { file: 'spec/substreams.scenarios', scenarios: 37 },

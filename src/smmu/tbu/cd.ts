@@ -204,6 +204,7 @@ function table(
     hierarchical: !(features.had && get(words, half.had) === 1),
     lpae: !aa64,
     space: security === SECURE && get(words, half.nscfg) === 0 ? SECURE : NON_SECURE,
+    outputSpace: security,
   });
 }
 

@@ -269,7 +269,7 @@ export class ConfigCache {
     this.fetches++;
     if (context.ste.stage2 !== undefined) {
       const walker = this.#walker;
-      if (!walker.translateStage2(context, address, UNPRIV_READ | PRIV_READ, CLASS_CD)) {
+      if (!walker.translateStage2(context, address, context.security, UNPRIV_READ | PRIV_READ, CLASS_CD)) {
         this.failure = 0;
         return false;
       }

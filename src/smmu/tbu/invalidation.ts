@@ -169,6 +169,8 @@ export class Invalidator {
         scope.reset(1 << SECURE_EL1, S2);
         this.#byVmid(SECURE);
         this.#byRange();
+        // A STAGE_2 entry has its IPA space in place of an ASID.
+        scope.asid = get(this.#words, COMMAND.NS) === 1 ? NON_SECURE : SECURE;
         break;
       case CMD_TLBI_NSNH_ALL:
         scope.reset(1 << NS_EL1, BOTH);

@@ -2,7 +2,7 @@
  * STE: validity (IHI 0070 5.2.2) and decoding into what translations need.
  * Not covered because never advertised: DPT, MPAM, permission indirection, 128-bit descriptors, Realm STEs.
  */
-import { get, getAddress, type Words } from '../../arch/layout.js';
+import { type Field, get, getAddress, type Words } from '../../arch/layout.js';
 import { NON_SECURE, SECURE, type SecurityState } from '../../arch/security.js';
 import { STE } from '../../arch/structures.js';
 import { effectivePs, type Features, hasStage2 } from '../features.js';
@@ -37,8 +37,10 @@ export interface Ste {
   readonly s1DSS: number;
   readonly s1STALLD: boolean;
   readonly vmid: number;
-  /** Stage 2 tables, or undefined when stage 2 does not translate. */
+  /** The table of the (Non-secure) IPA space, S2TTB; undefined when stage 2 does not translate. */
   readonly stage2: TranslationTable | undefined;
+  /** The table of a Secure stream's Secure IPA space, S_S2TTB (3.10.2.2). */
+  readonly stage2Secure: TranslationTable | undefined;
   readonly s2R: boolean;
   readonly s2PTW: boolean;
   readonly s2FWB: boolean;
@@ -96,30 +98,48 @@ function s2LpaeTableIllegal(words: Words): boolean {
   return indexBits < 1 || indexBits > 9 + 4;
 }
 
-function s2TableIllegal(words: Words, { features }: SteContext): boolean {
-  if (get(words, F.S2AA64) === 0) return s2LpaeTableIllegal(words);
-  const granuleBits = TG0_BITS[get(words, F.S2TG)]!;
+/** The fields of one of the two stage 2 tables; all others they share (5.2 S_S2TTB). */
+interface S2Fields {
+  readonly tg: Field;
+  readonly ttb: Field;
+  readonly t0sz: Field;
+  readonly sl0: Field;
+  readonly sl0High: Field;
+}
+
+const S2: S2Fields = { tg: F.S2TG, ttb: F.S2TTB, t0sz: F.S2T0SZ, sl0: F.S2SL0, sl0High: F.S2SL0_2 };
+const S_S2: S2Fields = {
+  tg: F.S_S2TG,
+  ttb: F.S_S2TTB,
+  t0sz: F.S_S2T0SZ,
+  sl0: F.S_S2SL0,
+  sl0High: F.S_S2SL0_2,
+};
+
+function s2TableIllegal(words: Words, { features }: SteContext, table: S2Fields): boolean {
+  const granuleBits = TG0_BITS[get(words, table.tg)]!;
   if (granuleBits === 0 || !features.granules[granuleBits]) return true;
   const ds = features.ds && get(words, F.S2DS) === 1 && granuleBits !== 16;
   const ps = effectivePs(get(words, F.S2PS), features);
   const range = granuleBits === 16 || ds ? ps : Math.min(ps, 48);
-  if (getAddress(words, F.S2TTB) >= 2 ** range) return true;
-  const t0sz = get(words, F.S2T0SZ);
+  if (getAddress(words, table.ttb) >= 2 ** range) return true;
+  const t0sz = get(words, table.t0sz);
   const max = !features.stt ? 39 : granuleBits === 16 ? 47 : 48;
   const min = Math.max(granuleBits === 16 || ds ? 12 : 16, 64 - features.ias);
   if (t0sz < min || t0sz > max) return true;
-  return s2StartLevel(words, granuleBits, ds, features) === undefined;
+  return s2StartLevel(words, table, granuleBits, ds, features) === undefined;
 }
 
 /** Starting level by S2SL0 and S2SL0_2, or undefined where reserved or inconsistent with S2T0SZ (DDI 0487 D8.2.7). */
 function s2StartLevel(
   words: Words,
+  table: S2Fields,
   granuleBits: number,
   ds: boolean,
   features: Features,
 ): number | undefined {
-  const sl0 = get(words, F.S2SL0);
-  const sl2 = ds ? get(words, F.S2SL0_2) : 0;
+  const sl0 = get(words, table.sl0);
+  const sl2 = ds ? get(words, table.sl0High) : 0;
   let level: number;
   if (granuleBits === 12) {
     if (sl2 === 1) {
@@ -136,7 +156,7 @@ function s2StartLevel(
     level = 3 - sl0;
   }
   // Up to 16 concatenated tables: at most four index bits more than one table resolves.
-  const indexBits = startIndexBits(64 - get(words, F.S2T0SZ), granuleBits, level);
+  const indexBits = startIndexBits(64 - get(words, table.t0sz), granuleBits, level);
   return indexBits >= 1 && indexBits <= granuleBits - 3 + 4 ? level : undefined;
 }
 
@@ -252,7 +272,13 @@ export const STE_RULES: readonly ValidityRule<SteContext>[] = [
   {
     rule: 'S2TG, S2TTB, S2T0SZ and S2SL0 do not describe a table',
     section: '5.2 S2T0SZ',
-    broken: (w, c) => stage2On(w) && s2TableIllegal(w, c),
+    broken: (w, c) =>
+      stage2On(w) && (get(w, F.S2AA64) === 0 ? s2LpaeTableIllegal(w) : s2TableIllegal(w, c, S2)),
+  },
+  {
+    rule: 'S_S2TG, S_S2TTB, S_S2T0SZ and S_S2SL0 do not describe a table',
+    section: '5.2 S_S2T0SZ',
+    broken: (w, c) => stage2On(w) && c.security === SECURE && s2TableIllegal(w, c, S_S2),
   },
   {
     rule: 'S2ENDI selects an endianness that IDR0.TTENDIAN does not support',
@@ -295,15 +321,44 @@ function streamWorld(words: Words, context: SteContext, e2h: boolean): StreamWor
   return NS_EL1;
 }
 
-function stage2Table(words: Words, { features, security }: SteContext): TranslationTable {
+/** PA spaces of the walk through a stage 2 table and of what it maps to. */
+interface Stage2Spaces {
+  readonly walk: SecurityState;
+  readonly output: SecurityState;
+}
+
+function spaceOf(ns: boolean): SecurityState {
+  return ns ? NON_SECURE : SECURE;
+}
+
+/** NS bits of the walks and of the output, for a Secure stream's two IPA spaces (3.10.2.2). */
+function secureStage2Spaces(words: Words): readonly [Stage2Spaces, Stage2Spaces] {
+  const flag = (field: Field) => get(words, field) === 1;
+  const secureToNonSecure = flag(F.S2SW) || flag(F.S2SA);
+  const allNonSecure = secureToNonSecure || flag(F.S2NSW) || flag(F.S2NSA);
+  return [
+    { walk: spaceOf(flag(F.S2NSW)), output: spaceOf(allNonSecure) },
+    { walk: spaceOf(flag(F.S2SW)), output: spaceOf(secureToNonSecure) },
+  ];
+}
+
+/** @param ipaSpace whose table: S2TTB is the Non-secure IPA space's, S_S2TTB the Secure one's. */
+function stage2Table(
+  words: Words,
+  { features, security }: SteContext,
+  ipaSpace: SecurityState,
+): TranslationTable {
+  const table = ipaSpace === SECURE ? S_S2 : S2;
   const aa64 = get(words, F.S2AA64) === 1;
-  const granuleBits = aa64 ? TG0_BITS[get(words, F.S2TG)]! : 12;
+  const granuleBits = aa64 ? TG0_BITS[get(words, table.tg)]! : 12;
   const ds = aa64 && features.ds && get(words, F.S2DS) === 1 && granuleBits !== 16;
+  const spaces: Stage2Spaces =
+    security === SECURE ? secureStage2Spaces(words)[ipaSpace] : { walk: NON_SECURE, output: NON_SECURE };
   return translationTable({
-    ttb: getAddress(words, F.S2TTB),
+    ttb: getAddress(words, table.ttb),
     granuleBits,
-    inputBits: aa64 ? 64 - get(words, F.S2T0SZ) : lpaeInputBits(words),
-    startLevel: aa64 ? s2StartLevel(words, granuleBits, ds, features)! : lpaeStartLevel(words),
+    inputBits: aa64 ? 64 - get(words, table.t0sz) : lpaeInputBits(words),
+    startLevel: aa64 ? s2StartLevel(words, table, granuleBits, ds, features)! : lpaeStartLevel(words),
     outputBits: aa64 ? effectivePs(get(words, F.S2PS), features) : LPAE_OUTPUT_BITS,
     lpa: granuleBits === 16 && features.oas === 52,
     ds,
@@ -311,7 +366,8 @@ function stage2Table(words: Words, { features, security }: SteContext): Translat
     accessFlagFaults: get(words, F.S2AFFD) === 0,
     hierarchical: false,
     lpae: !aa64,
-    space: security,
+    space: spaces.walk,
+    outputSpace: spaces.output,
   });
 }
 
@@ -331,7 +387,9 @@ export function decodeSte(words: Words, context: SteContext, e2h: boolean): Ste 
     s1DSS: get(words, F.S1DSS),
     s1STALLD: get(words, F.S1STALLD) === 1,
     vmid: vmidIgnored(words, context) ? 0 : get(words, F.S2VMID),
-    stage2: stage2On(words) ? stage2Table(words, context) : undefined,
+    stage2: stage2On(words) ? stage2Table(words, context, NON_SECURE) : undefined,
+    stage2Secure:
+      stage2On(words) && context.security === SECURE ? stage2Table(words, context, SECURE) : undefined,
     s2R: get(words, F.S2R) === 1,
     s2PTW: get(words, F.S2PTW) === 1,
     s2FWB: features.fwb && get(words, F.S2FWB) === 1,

@@ -32,6 +32,8 @@ export interface TranslationTable {
   readonly lpae: boolean;
   /** PA (or IPA) space in which the walk starts (CD.NSCFGx, STE.S2SW). */
   readonly space: SecurityState;
+  /** PA space of what a stage 2 table maps to (STE.S2SA, S2NSA); a stage 1 leaf has its own NS bit. */
+  readonly outputSpace: SecurityState;
 }
 
 /** What a structure says of a table; the rest follows. */

@@ -299,13 +299,20 @@ export class Tbu {
     }
     if (stage2 === undefined) return this.#pass(txn, space);
     const page = Math.floor(ipa / 4096);
-    const known = this.#tlb.lookup(STAGE_2, context.world, context.vmid, 0, page | 0, (page / TWO_32) | 0);
+    const known = this.#tlb.lookup(
+      STAGE_2,
+      context.world,
+      context.vmid,
+      space,
+      page | 0,
+      (page / TWO_32) | 0,
+    );
     if (known >= 0) this.#hits++;
     else {
       this.#misses++;
       this.#walker.walks++;
     }
-    if (!this.#walker.translateStage2(context, ipa, this.#need(context, txn), CLASS_IN)) {
+    if (!this.#walker.translateStage2(context, ipa, space, this.#need(context, txn), CLASS_IN)) {
       return this.#walkFault(txn, context, context.security);
     }
     txn.pa = this.#walker.outPage * 4096 + (txn.iovaLo & 0xfff);
@@ -345,7 +352,8 @@ export class Tbu {
       );
       if ((this.#tlb.own(index) & need) === 0) return this.#stage1Fault(txn, context, F_PERMISSION);
       if ((this.#tlb.parent(index) & need) === 0) {
-        return this.#stage2PermissionOnHit(txn, context, this.#tlb.ipaPage(index, pageLo));
+        const ipaSpace = this.#tlb.ipaSpace(index) as SecurityState;
+        return this.#stage2PermissionOnHit(txn, context, this.#tlb.ipaPage(index, pageLo), ipaSpace);
       }
       const allowed = this.#tlb.own(index) & this.#tlb.parent(index);
       this.#fillL0(context, pageLo, pageHi, outPage, allowed, this.#tlb.space(index) as SecurityState);
@@ -403,10 +411,16 @@ export class Tbu {
     return cd.a ? ABORT : RAZ_WI;
   }
 
-  #stage2PermissionOnHit(txn: Transaction, context: StreamContext, ipaPage: number): Outcome {
+  #stage2PermissionOnHit(
+    txn: Transaction,
+    context: StreamContext,
+    ipaPage: number,
+    ipaSpace: SecurityState,
+  ): Outcome {
     if (context.ste.s2R) {
       this.#startFault(txn, context, F_PERMISSION);
       put(this.#record, EVENT.S2, 1);
+      this.#setNsIpa(context, ipaSpace);
       this.#setIpa(ipaPage * 4096);
       this.#send(context.security);
     }
@@ -428,7 +442,10 @@ export class Tbu {
       if (walker.faultStage2) put(this.#record, EVENT.S2, 1);
       put(this.#record, EVENT.CLASS, walker.faultClass);
       if (walker.fault === F_WALK_EABT) this.#setFetchAddr(walker.fetchAddr);
-      else this.#setIpa(walker.faultIpa);
+      else {
+        this.#setNsIpa(context, walker.faultIpaSpace);
+        this.#setIpa(walker.faultIpa);
+      }
       // A stage 2 Permission fault on a stage 1 descriptor or CD comes from a read (7.3.16 TTRnW).
       if (walker.fault === F_PERMISSION && walker.faultClass !== CLASS_IN) put(this.#record, EVENT.TTRnW, 1);
       this.#send(security);
@@ -458,6 +475,11 @@ export class Tbu {
     put(record, EVENT.CLASS, CLASS_IN);
     record[4] = txn.iovaLo;
     record[5] = txn.iovaHi;
+  }
+
+  /** NSIPA: which IPA space of a Secure stream the fault was in (7.3). */
+  #setNsIpa(context: StreamContext, ipaSpace: SecurityState): void {
+    if (context.security === SECURE && ipaSpace === NON_SECURE) put(this.#record, EVENT.NSIPA, 1);
   }
 
   #setIpa(ipa: number): void {

@@ -64,7 +64,10 @@ export class TlbFill {
   parent = 0;
   /** IPA of the accessed page divided by 4096, of a combined entry. */
   ipaPage = 0;
+  /** PA space of the output. */
   space = 0;
+  /** IPA space, of a combined entry; a STAGE_2 entry has it in place of an ASID. */
+  ipaSpace = 0;
 }
 
 /** Which entries an invalidation takes. Fields left at their defaults do not restrict. */
@@ -196,7 +199,11 @@ export class Tlb {
   }
 
   space(index: number): number {
-    return this.#entries[index * WORDS + SPACE]!;
+    return this.#entries[index * WORDS + SPACE]! & 1;
+  }
+
+  ipaSpace(index: number): number {
+    return this.#entries[index * WORDS + SPACE]! >>> 1;
   }
 
   sizeBits(index: number): number {
@@ -231,7 +238,7 @@ export class Tlb {
     const ipa = fill.ipaPage - offset;
     entries[at + IPA_LO] = ipa | 0;
     entries[at + IPA_HI] = ipa / TWO_32;
-    entries[at + SPACE] = fill.space;
+    entries[at + SPACE] = fill.space | (fill.ipaSpace << 1);
     entries[at + USED] = 1;
     const bucket = this.#bucket(regime, fill.sizeBits, lo, hi);
     entries[at + NEXT] = this.#buckets[bucket]!;

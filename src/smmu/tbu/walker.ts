@@ -73,6 +73,7 @@ export class Walker {
   faultClass = CLASS_IN;
   /** IPA of a stage 2 fault. */
   faultIpa = 0;
+  faultIpaSpace: SecurityState = NON_SECURE;
   /** Physical address of the descriptor of an F_WALK_EABT. */
   fetchAddr = 0;
 
@@ -146,16 +147,18 @@ export class Walker {
     fill.global = (this.#lo & DESC_NG) === 0 && !(context.security === SECURE && this.#nonSecureTable);
     fill.parent = ALL;
     fill.ipaPage = 0;
+    fill.ipaSpace = NON_SECURE;
     this.outPage = this.#leafPage;
     this.space = this.#leafSpace;
     if (context.ste.stage2 !== undefined) {
       const ipaPage = this.#leafPage;
-      if (!this.translateStage2(context, ipaPage * 4096, need, CLASS_IN)) return false;
+      const ipaSpace = this.#leafSpace;
+      if (!this.translateStage2(context, ipaPage * 4096, ipaSpace, need, CLASS_IN)) return false;
+      fill.ipaSpace = ipaSpace;
       fill.ipaPage = ipaPage;
       fill.parent = this.#own2 & ALL;
       fill.sizeBits = Math.min(fill.sizeBits, this.#sizeBits2);
       this.outPage = this.#out2;
-      this.space = context.ste.stage2.space;
     }
     if (context.ste.stage2 === undefined && table.lpae) this.outPage %= this.#oasPages;
     fill.outPage = this.outPage;
@@ -166,28 +169,36 @@ export class Walker {
   /**
    * Translates an IPA, through the TLB's STAGE_2 entries. Leaves outPage and space for a stage-2-only stream.
    * @param ipa any byte address; faults name it.
+   * @param ipaSpace a Secure stream has two IPA spaces, each with its table (IHI 0070 3.10.2.2).
    * @param faultClass what the access is for: the transaction itself, a stage 1 descriptor or a CD.
    */
-  translateStage2(context: StreamContext, ipa: number, need: number, faultClass: number): boolean {
-    const table = context.ste.stage2!;
+  translateStage2(
+    context: StreamContext,
+    ipa: number,
+    ipaSpace: SecurityState,
+    need: number,
+    faultClass: number,
+  ): boolean {
+    const table = ipaSpace === SECURE ? context.ste.stage2Secure! : context.ste.stage2!;
     this.faultIpa = ipa;
+    this.faultIpaSpace = ipaSpace;
     this.observer?.stage2(ipa, faultClass);
     const page = Math.floor(ipa / 4096);
     const pageLo = page | 0;
     const pageHi = (page / TWO_32) | 0;
-    const hit = this.#tlb.lookup(STAGE_2, context.world, context.vmid, 0, pageLo, pageHi);
+    const hit = this.#tlb.lookup(STAGE_2, context.world, context.vmid, ipaSpace, pageLo, pageHi);
     if (hit >= 0) {
       this.#own2 = this.#tlb.own(hit);
       this.#out2 = this.#tlb.outPage(hit, pageLo);
       this.#sizeBits2 = this.#tlb.sizeBits(hit);
       this.observer?.stage2Hit(this.#out2, this.#own2 & ALL);
-    } else if (!this.#walkStage2(context, table, ipa, page, faultClass)) return false;
+    } else if (!this.#walkStage2(context, table, ipa, ipaSpace, page, faultClass)) return false;
     if ((this.#own2 & need) === 0) return this.#fail(F_PERMISSION, STAGE_2, faultClass);
     if (faultClass !== CLASS_IN && context.ste.s2PTW && (this.#own2 & OWN_DEVICE) !== 0) {
       return this.#fail(F_PERMISSION, STAGE_2, faultClass);
     }
     this.outPage = this.#out2;
-    this.space = table.space;
+    this.space = table.outputSpace;
     return true;
   }
 
@@ -195,6 +206,7 @@ export class Walker {
     context: StreamContext,
     table: TranslationTable,
     ipa: number,
+    ipaSpace: SecurityState,
     page: number,
     faultClass: number,
   ): boolean {
@@ -211,7 +223,7 @@ export class Walker {
     fill.stage = STAGE_2;
     fill.world = context.world;
     fill.vmid = context.vmid;
-    fill.asid = 0;
+    fill.asid = ipaSpace;
     fill.global = false;
     fill.pageLo = page | 0;
     fill.pageHi = (page / TWO_32) | 0;
@@ -222,7 +234,8 @@ export class Walker {
     fill.own = this.#own2;
     fill.parent = ALL;
     fill.ipaPage = page;
-    fill.space = table.space;
+    fill.space = table.outputSpace;
+    fill.ipaSpace = ipaSpace;
     this.#tlb.fill(fill);
     return true;
   }
@@ -309,9 +322,9 @@ export class Walker {
     let pa = address;
     let paSpace = space;
     if (stage === STAGE_1 && context.ste.stage2 !== undefined) {
-      if (!this.translateStage2(context, address, UNPRIV_READ | PRIV_READ, CLASS_TT)) return false;
+      if (!this.translateStage2(context, address, space, UNPRIV_READ | PRIV_READ, CLASS_TT)) return false;
       pa = this.#out2 * 4096 + (address % 4096);
-      paSpace = context.ste.stage2.space;
+      paSpace = this.space;
     }
     this.descriptorReads++;
     if (!this.#spaces[paSpace].load(pa, this.#words, 1)) {
