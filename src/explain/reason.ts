@@ -339,11 +339,11 @@ function stage1RangeReason(translation: Translation): Reason | undefined {
 }
 
 function stage2RangeReason(translation: Translation): Reason | undefined {
-  const { inputBits } = tableOf(translation, 2)!;
+  const { inputBits, lpae } = tableOf(translation, 2)!;
   const { ipa } = findLast(translation, 'stage2')!;
   if (ipa < 2 ** inputBits) return undefined;
   return because(
-    `IPA ${hex(ipa)} exceeds the ${inputBits} bits of STE.S2T0SZ == ${64 - inputBits}`,
+    `IPA ${hex(ipa)} exceeds the ${inputBits} bits of STE.S2T0SZ == ${(lpae ? 32 : 64) - inputBits}`,
     'IHI 0070 3.4',
   );
 }
@@ -352,16 +352,18 @@ function sizeReason(translation: Translation, { stage }: Fault): Reason {
   const context = findStep(translation, 'context')?.context;
   if (context !== undefined && stage === 1 && context.cd === undefined) {
     const { ias, oas } = readFeatures(translation.config.idr);
-    const limit = context.ste.stage2 === undefined ? `OAS of ${oas}` : `IAS of ${ias}`;
+    const limit = context.ste.config === 4 ? `OAS of ${oas}` : `IAS of ${ias}`;
     return because(`the address exceeds the ${limit} bits, and stage 1 does not translate`, 'IHI 0070 3.4');
   }
   const { level, address, lo, hi } = lastDescriptor(translation, stage)!;
   const table = tableOf(translation, stage)!;
   const out = describeDescriptor(table, stage, level, lo, hi).address;
   const field = table.lpae ? 'VMSAv8-32 LPAE' : stage === 1 ? 'CD.IPS' : 'STE.S2PS';
+  // Within the outputs of LPAE, but a next-level table beyond the OAS.
+  const { oas } = readFeatures(translation.config.idr);
+  const size = out < table.outputLimit ? `OAS of ${oas} bits` : `${table.outputBits} bits of ${field}`;
   return because(
-    `stage ${stage} level ${level} descriptor at ${hex(address)}: output address ${hex(out)} exceeds the ` +
-      `${table.outputBits} bits of ${field}`,
+    `stage ${stage} level ${level} descriptor at ${hex(address)}: output address ${hex(out)} exceeds the ${size}`,
     'IHI 0070 3.4',
   );
 }

@@ -2,6 +2,7 @@
  * One access as it arrives at a TBU, and what became of it. The record is reused: the hot path allocates nothing.
  */
 import { NON_SECURE, type SecurityState } from '../arch/security.js';
+import type { IncomingAttributes } from './tbu/attributes.js';
 
 /** The access may proceed to `pa` in `space`. */
 export const OK = 0;
@@ -30,6 +31,8 @@ export class Transaction {
   instruction = false;
   /** Incoming NS attribute; only meaningful for a Secure stream. */
   ns = false;
+  /** Memory attributes that the device supplies; undefined where the interconnect conveys none (IHI 0070 13.1.3). */
+  attributes: IncomingAttributes | undefined = undefined;
 
   // The answer.
   outcome: Outcome = OK;
@@ -37,6 +40,9 @@ export class Transaction {
   pa = 0;
   /** PA space of the output address. */
   space: SecurityState = NON_SECURE;
+  /** Raw attributes of translation and stream, valid when outcome is OK: `outputAttributes` reads them (tbu/attributes.ts). */
+  translationAttributes = 0;
+  overrides = 0;
   /** STAG of a stalled access, valid when outcome is STALL. */
   stag = 0;
 }

@@ -43,7 +43,7 @@ describe('permissions', () => {
     for (const xnx of flags) {
       for (let S2AP = 0; S2AP < 4; S2AP++) {
         for (let XN = 0; XN < 4; XN++) {
-          const mask = stage2Permissions(S2AP << 6, XN << 21, xnx);
+          const mask = stage2Permissions(S2AP << 6, XN << 21, xnx, false);
           expect(sorted(letters(mask)), `${S2AP} ${XN} ${xnx}`).toBe(sorted(stage2Letters(S2AP, XN, xnx)));
         }
       }

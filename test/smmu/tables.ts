@@ -91,7 +91,7 @@ export class Tables {
       const index = (input & ((1n << top) - 1n)) >> shift;
       const at = base + index * 8n;
       const present = bench.load64(at)!;
-      const isTable = level < 3 && (present & 3n) === 3n;
+      const isTable = level < 3 && (present & 3n) === 3n && this.#isMemory(this.#untangle(present));
       if (!isTable && (level >= leafLevel || (level < 3 && (present & 1n) === 1n))) {
         bench.store64(at, leafAt(level));
         return { level, at };
@@ -105,6 +105,11 @@ export class Tables {
       }
       top = shift;
     }
+  }
+
+  /** A table descriptor that leads out of memory is a leaf like another. */
+  #isMemory(address: bigint): boolean {
+    return address >= this.#offset && this.#memory.bench.load64(address - this.#offset) !== undefined;
   }
 
   #untangle(descriptor: bigint): bigint {

@@ -10,6 +10,7 @@ import {
   walkStage2,
 } from '../reference/walker.js';
 import { OPCODES } from '../spec-numbers.js';
+import { Random } from './random.js';
 import { addressField, leafLevels, shiftAt, TableMemory, type TableShape, Tables } from './tables.js';
 import {
   type Access,
@@ -37,31 +38,6 @@ const TG0 = { 4: 0, 64: 1, 16: 2 } as const;
 const TG1 = { 16: 1, 4: 2, 64: 3 } as const;
 const CACHES = [0, 1, 4, 4096, Number.POSITIVE_INFINITY] as const;
 const CONFIG_CACHES = [0, 1, Number.POSITIVE_INFINITY] as const;
-
-/** xorshift32: everything of a case follows from its seed. */
-class Random {
-  #state: number;
-  constructor(seed: number) {
-    this.#state = (seed * 2654435761 + 1) | 0 || 1;
-  }
-  below(n: number): number {
-    this.#state ^= this.#state << 13;
-    this.#state ^= this.#state >>> 17;
-    this.#state ^= this.#state << 5;
-    return (this.#state >>> 0) % n;
-  }
-  pick<T>(from: readonly T[]): T {
-    return from[this.below(from.length)]!;
-  }
-  chance(percent: number): boolean {
-    return this.below(100) < percent;
-  }
-  bits(n: number): bigint {
-    let value = 0n;
-    for (let i = 0; i < n; i += 16) value = (value << 16n) | BigInt(this.below(0x1_0000));
-    return value & ((1n << BigInt(n)) - 1n);
-  }
-}
 
 type Expected = { outcome: string; pa?: bigint; space?: number; record?: bigint };
 

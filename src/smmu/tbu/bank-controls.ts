@@ -12,7 +12,7 @@ import {
   BANK_STRTAB_BASE_LO,
 } from '../maintenance.js';
 
-const { CR2, STRTAB_BASE, STRTAB_BASE_CFG } = BANKS[NON_SECURE];
+const { CR2, GBPA, STRTAB_BASE, STRTAB_BASE_CFG } = BANKS[NON_SECURE];
 /** Larger CR0.VMW values are reserved. */
 const VMW_MAX = 4;
 
@@ -36,7 +36,7 @@ export interface BankControls {
 /** A bank after reset: disabled, bypassing. */
 export const RESET_CONTROLS: BankControls = {
   smmuen: false,
-  gbpa: 0,
+  gbpa: GBPA.reset,
   recInvSid: false,
   e2h: false,
   sif: false,

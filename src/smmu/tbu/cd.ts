@@ -10,6 +10,7 @@ import { endianIllegal, type Ste, type ValidityRule } from './ste.js';
 import { EL3, hasAsid, isSinglePrivilege, NS_EL2_E2H, S_EL2, S_EL2_E2H } from './stream-world.js';
 import {
   LPAE_OUTPUT_BITS,
+  lpaeWalkBits,
   stage1StartLevel,
   TG0_BITS,
   TG1_BITS,
@@ -34,6 +35,8 @@ export interface Cd {
   readonly uwxn: boolean;
   readonly pan: boolean;
   readonly epan: boolean;
+  /** MAIR0 and MAIR1. */
+  readonly mair: readonly [number, number];
   readonly e0pd0: boolean;
   readonly e0pd1: boolean;
   /** Abort (1) or RAZ/WI (0) on termination, and record: CD.A, CD.R. */
@@ -54,6 +57,7 @@ interface Half {
   readonly epd: Field;
   readonly ttb: Field;
   readonly had: Field;
+  readonly sh: Field;
   readonly nscfg: Field;
   readonly granules: readonly (0 | 12 | 14 | 16)[];
 }
@@ -64,6 +68,7 @@ const HALF0: Half = {
   epd: F.EPD0,
   ttb: F.TTB0,
   had: F.HAD0,
+  sh: F.SH0,
   nscfg: F.NSCFG0,
   granules: TG0_BITS,
 };
@@ -73,6 +78,7 @@ const HALF1: Half = {
   epd: F.EPD1,
   ttb: F.TTB1,
   had: F.HAD1,
+  sh: F.SH1,
   nscfg: F.NSCFG1,
   granules: TG1_BITS,
 };
@@ -89,7 +95,8 @@ function usesDs(words: Words, granuleBits: number, features: Features): boolean 
 
 function halfIllegal(words: Words, half: Half, { features, ste }: CdContext): boolean {
   if (disabled(words, half, ste)) return false;
-  if (get(words, F.AA64) === 0) return getAddress(words, half.ttb) >= 2 ** LPAE_OUTPUT_BITS;
+  if (get(words, F.AA64) === 0)
+    return getAddress(words, half.ttb) >= 2 ** lpaeWalkBits(ste.stage2 === undefined, features.oas);
   const granuleBits = half.granules[get(words, half.tg)]!;
   if (granuleBits === 0 || !features.granules[granuleBits]) return true;
   const large = granuleBits === 16 || usesDs(words, granuleBits, features);
@@ -197,8 +204,12 @@ function table(
     inputBits,
     startLevel: stage1StartLevel(inputBits, granuleBits),
     outputBits: aa64 ? effectivePs(get(words, F.IPS), features) : LPAE_OUTPUT_BITS,
+    walkBits: aa64
+      ? effectivePs(get(words, F.IPS), features)
+      : lpaeWalkBits(ste.stage2 === undefined, features.oas),
     lpa: granuleBits === 16 && features.oas === 52,
     ds: aa64 && usesDs(words, granuleBits, features),
+    sh: get(words, half.sh),
     bigEndian: get(words, F.ENDI) === 1,
     accessFlagFaults: get(words, F.AFFD) === 0,
     hierarchical: !(features.had && get(words, half.had) === 1),
@@ -225,6 +236,7 @@ export function decodeCd(words: Words, context: CdContext): Cd {
     wxn: get(words, F.WXN) === 1,
     uwxn: !aa64 && get(words, F.UWXN) === 1,
     pan: twoLevels && get(words, F.PAN) === 1,
+    mair: [get(words, F.MAIR0), get(words, F.MAIR1)],
     epan: aa64 && features.epan && get(words, F.EPAN) === 1,
     e0pd0: aa64 && twoLevels && features.e0pd && get(words, F.E0PD0) === 1,
     e0pd1: aa64 && twoLevels && features.e0pd && get(words, F.E0PD1) === 1,

@@ -66,15 +66,19 @@ export function stage1Permissions(lo: number, hi: number, tableHi: number, cd: C
   );
 }
 
-/** Stage 2 permissions: S2AP and XN[1:0], the lower XN bit only with IDR3.XNX. */
-export function stage2Permissions(lo: number, hi: number, xnx: boolean): number {
+/**
+ * Stage 2 permissions: S2AP and XN[1:0], the lower XN bit only with IDR3.XNX. Execute-only is of VMSAv8-64 alone: in
+ * VMSAv8-32 LPAE execution needs read permission (DDI 0487 G5.6.3, IHI 0070 5.2 S2AA64).
+ */
+export function stage2Permissions(lo: number, hi: number, xnx: boolean, lpae: boolean): number {
+  const executable = !lpae || (lo & DESC_S2AP_R) !== 0;
   const xn1 = (hi & DESC_UXN) !== 0;
   const xn0 = (hi & DESC_PXN) !== 0;
   const privExecute = xnx ? xn1 === xn0 : !xn1;
   return (
     ((lo & DESC_S2AP_R) !== 0 ? UNPRIV_READ | PRIV_READ : 0) |
     ((lo & DESC_S2AP_W) !== 0 ? UNPRIV_WRITE | PRIV_WRITE : 0) |
-    (xn1 ? 0 : UNPRIV_EXECUTE) |
-    (privExecute ? PRIV_EXECUTE : 0)
+    (executable && !xn1 ? UNPRIV_EXECUTE : 0) |
+    (executable && privExecute ? PRIV_EXECUTE : 0)
   );
 }

@@ -6,6 +6,7 @@ import { type Field, get, getAddress, type Words } from '../../arch/layout.js';
 import { NON_SECURE, SECURE, type SecurityState } from '../../arch/security.js';
 import { STE } from '../../arch/structures.js';
 import { effectivePs, type Features, hasStage2 } from '../features.js';
+import { overridesWord } from './attributes.js';
 import {
   EL3,
   NS_EL1,
@@ -18,6 +19,7 @@ import {
 } from './stream-world.js';
 import {
   LPAE_OUTPUT_BITS,
+  lpaeWalkBits,
   startIndexBits,
   TG0_BITS,
   type TranslationTable,
@@ -49,6 +51,8 @@ export interface Ste {
   readonly privcfg: number;
   readonly instcfg: number;
   readonly nscfg: number;
+  /** Attribute overrides, packed (attributes.ts). */
+  readonly overrides: number;
 }
 
 /** One rule of STE or CD validity: the name of what is ILLEGAL, where that is said, and the test. */
@@ -92,8 +96,9 @@ function lpaeStartLevel(words: Words): number {
   return 2 - get(words, F.S2SL0);
 }
 
-function s2LpaeTableIllegal(words: Words): boolean {
-  if (getAddress(words, F.S2TTB) >= 2 ** LPAE_OUTPUT_BITS || get(words, F.S2SL0) > 1) return true;
+function s2LpaeTableIllegal(words: Words, features: Features): boolean {
+  if (getAddress(words, F.S2TTB) >= 2 ** lpaeWalkBits(true, features.oas) || get(words, F.S2SL0) > 1)
+    return true;
   const indexBits = startIndexBits(lpaeInputBits(words), 12, lpaeStartLevel(words));
   return indexBits < 1 || indexBits > 9 + 4;
 }
@@ -273,7 +278,7 @@ export const STE_RULES: readonly ValidityRule<SteContext>[] = [
     rule: 'S2TG, S2TTB, S2T0SZ and S2SL0 do not describe a table',
     section: '5.2 S2T0SZ',
     broken: (w, c) =>
-      stage2On(w) && (get(w, F.S2AA64) === 0 ? s2LpaeTableIllegal(w) : s2TableIllegal(w, c, S2)),
+      stage2On(w) && (get(w, F.S2AA64) === 0 ? s2LpaeTableIllegal(w, c.features) : s2TableIllegal(w, c, S2)),
   },
   {
     rule: 'S_S2TG, S_S2TTB, S_S2T0SZ and S_S2SL0 do not describe a table',
@@ -360,8 +365,10 @@ function stage2Table(
     inputBits: aa64 ? 64 - get(words, table.t0sz) : lpaeInputBits(words),
     startLevel: aa64 ? s2StartLevel(words, table, granuleBits, ds, features)! : lpaeStartLevel(words),
     outputBits: aa64 ? effectivePs(get(words, F.S2PS), features) : LPAE_OUTPUT_BITS,
+    walkBits: aa64 ? effectivePs(get(words, F.S2PS), features) : lpaeWalkBits(true, features.oas),
     lpa: granuleBits === 16 && features.oas === 52,
     ds,
+    sh: get(words, F.S2SH0),
     bigEndian: get(words, F.S2ENDI) === 1,
     accessFlagFaults: get(words, F.S2AFFD) === 0,
     hierarchical: false,
@@ -397,5 +404,6 @@ export function decodeSte(words: Words, context: SteContext, e2h: boolean): Ste 
     privcfg: overrides ? get(words, F.PRIVCFG) : 0,
     instcfg: overrides ? get(words, F.INSTCFG) : 0,
     nscfg: overrides ? get(words, F.NSCFG) : 0,
+    overrides: overridesWord(words, F, features),
   };
 }

@@ -17,10 +17,17 @@ export interface TranslationTable {
   readonly outputBits: number;
   /** 2^outputBits: the first address that is too large. Kept because a walk compares with it at each level. */
   readonly outputLimit: number;
+  /**
+   * The first address that is too large for a next-level table. Smaller than outputLimit in a last stage of VMSAv8-32
+   * LPAE beyond the OAS: leaves are cut to the OAS, table addresses fault (IHI 0070 3.4, 3.4.3).
+   */
+  readonly walkLimit: number;
   /** Lowest level at which a block descriptor is legal. */
   readonly minBlockLevel: number;
   /** Descriptor bits [15:12] hold OA[51:48]: 64KB granule and a 52-bit OAS. */
   readonly lpa: boolean;
+  /** Shareability of all leaves with DS, whose bits [9:8] are an address (CD.SHx, STE.S2SH0). */
+  readonly sh: number;
   /** Descriptor bits [9:8] hold OA[51:50] and [49:48] OA[49:48]: DS == 1. */
   readonly ds: boolean;
   readonly bigEndian: boolean;
@@ -37,18 +44,22 @@ export interface TranslationTable {
 }
 
 /** What a structure says of a table; the rest follows. */
-export interface TableFormat extends Omit<TranslationTable, 'base' | 'outputLimit' | 'minBlockLevel'> {
+export interface TableFormat
+  extends Omit<TranslationTable, 'base' | 'outputLimit' | 'walkLimit' | 'minBlockLevel'> {
+  /** Size in bits of the addresses that the walk's own reads may have. */
+  readonly walkBits: number;
   /** The TTBx or S2TTB field, not yet aligned. */
   readonly ttb: number;
 }
 
-export function translationTable({ ttb, ...format }: TableFormat): TranslationTable {
+export function translationTable({ ttb, walkBits, ...format }: TableFormat): TranslationTable {
   const { granuleBits, inputBits, startLevel, outputBits, ds, lpa } = format;
   return {
     ...format,
     base: tableBase(ttb, startIndexBits(inputBits, granuleBits, startLevel), outputBits),
     minBlockLevel: minBlockLevel(granuleBits, ds, lpa),
     outputLimit: 2 ** outputBits,
+    walkLimit: 2 ** walkBits,
   };
 }
 
@@ -69,6 +80,14 @@ export function stage1StartLevel(inputBits: number, granuleBits: number): number
 
 /** Output size of VMSAv8-32 LPAE tables in bits; IPS and S2PS do not count there (IHI 0070 3.4). */
 export const LPAE_OUTPUT_BITS = 40;
+
+/**
+ * Size in bits of the addresses at which tables may lie: a walk of the last stage reads physical addresses, which end at
+ * the OAS whatever LPAE outputs (IHI 0070 3.4.3).
+ */
+export function lpaeWalkBits(lastStage: boolean, oas: number): number {
+  return lastStage ? Math.min(LPAE_OUTPUT_BITS, oas) : LPAE_OUTPUT_BITS;
+}
 
 /** Lowest level with block descriptors (DDI 0487 D8.3.1): level 0 with DS for 4KB, level 1 with DS or LPA for the others. */
 export function minBlockLevel(granuleBits: number, ds: boolean, lpa: boolean): number {

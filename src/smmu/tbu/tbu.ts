@@ -18,7 +18,7 @@ import {
   F_WALK_EABT,
 } from '../../arch/events.js';
 import { get, put } from '../../arch/layout.js';
-import { BANKS } from '../../arch/registers.js';
+import { S_GBPA_FIELDS as GBPA } from '../../arch/register-fields.js';
 import { NON_SECURE, SECURE, type SecurityState } from '../../arch/security.js';
 import type { PhysicalAddressSpace } from '../../memory/address-space.js';
 import type { SmmuConfig } from '../config.js';
@@ -31,6 +31,7 @@ import {
   MESSAGE_INVALIDATE_ALL,
 } from '../maintenance.js';
 import { ABORT, OK, type Outcome, RAZ_WI, type Transaction } from '../transaction.js';
+import { overridesWord } from './attributes.js';
 import { type BankControls, decodeBank } from './bank-controls.js';
 import type { Cd } from './cd.js';
 import { ConfigCache, type ConfigObserver, SILENT } from './config-cache.js';
@@ -42,13 +43,15 @@ import { Walker, type WalkObserver } from './walker.js';
 
 const L0_ENTRIES = 4096;
 const L0_MASK = L0_ENTRIES - 1;
+const L0_SPACE_SHIFT = 8;
+const L0_ATTRIBUTES_SHIFT = 12;
 /** Interned contexts; a page number has 41 bits, so this many still fit an exact double. */
 const CONTEXTS_MAX = 4096;
 const CONTEXT_SCALE = 2 ** 41;
 const TWO_32 = 0x1_0000_0000;
+/** STE.Config: every stage is bypassed. */
+const STE_BYPASS = 4;
 const TAG_EMPTY = -1;
-/** S_GBPA has all fields of GBPA, and NSCFG where GBPA is RES0 (IHI 0070 6.3.14, 6.3.61). */
-const GBPA = BANKS[SECURE].GBPA.fields;
 
 /** Everything a TBU tells about one translation; for explain and replay. Costs nothing when absent. */
 export interface TranslationObserver extends WalkObserver, ConfigObserver {
@@ -83,7 +86,7 @@ export class Tbu {
 
   readonly #l0Tags = new Float64Array(L0_ENTRIES).fill(TAG_EMPTY);
   readonly #l0Pages = new Float64Array(L0_ENTRIES);
-  /** Permissions in bits [5:0], PA space in bit 8. */
+  /** Permissions in bits [5:0], PA space in bit 8, raw attributes from bit 12 on. */
   readonly #l0Flags = new Int32Array(L0_ENTRIES);
   /** The first level may hold what an invalidation took; the next access clears it. */
   #l0Stale = false;
@@ -197,7 +200,9 @@ export class Tbu {
         if ((flags & this.#need(context, txn)) !== 0) {
           this.#hits++;
           txn.pa = this.#l0Pages[slot]! * 4096 + (txn.iovaLo & 0xfff);
-          txn.space = (flags >>> 8) as SecurityState;
+          txn.space = ((flags >>> L0_SPACE_SHIFT) & 1) as SecurityState;
+          txn.translationAttributes = flags >>> L0_ATTRIBUTES_SHIFT;
+          txn.overrides = context.ste.overrides;
           txn.outcome = OK;
           return OK;
         }
@@ -243,25 +248,42 @@ export class Tbu {
     return this.#stage1Bypass(txn, context);
   }
 
-  /** SMMUEN == 0: GBPA decides; an address beyond the OAS aborts without an event (3.4, 6.3.14). */
+  /**
+   * SMMUEN == 0: GBPA decides. S_GBPA has all its fields, and NSCFG where it is RES0; an address beyond the OAS aborts without
+   * an event (3.4, 6.3.14, 6.3.63).
+   */
   #globalBypass(txn: Transaction, security: SecurityState, { gbpa, sif }: BankControls): Outcome {
     const fields = [gbpa];
-    if (get(fields, GBPA.ABORT!) === 1 || !this.#fitsOas(txn)) return ABORT;
+    if (get(fields, GBPA.ABORT) === 1 || !this.#fitsOas(txn)) return ABORT;
     const overrides = this.#features.attrPermsOvr;
-    const space = outputSpace(security, overrides ? get(fields, GBPA.NSCFG!) : 0, txn.ns);
-    const instcfg = overrides ? get(fields, GBPA.INSTCFG!) : 0;
+    const space = outputSpace(security, overrides ? get(fields, GBPA.NSCFG) : 0, txn.ns);
+    const instcfg = overrides ? get(fields, GBPA.INSTCFG) : 0;
     const instruction = !txn.write && (instcfg >= 2 ? instcfg === 3 : txn.instruction);
     if (sif && instruction && space === NON_SECURE) return ABORT;
-    return this.#pass(txn, space);
+    return this.#pass(txn, space, overridesWord(fields, GBPA, this.#features));
   }
 
   #fitsOas(txn: Transaction): boolean {
     return (txn.iovaHi >>> 0) * TWO_32 + (txn.iovaLo >>> 0) < 2 ** this.#features.oas;
   }
 
-  #pass(txn: Transaction, space: SecurityState): Outcome {
-    txn.pa = (txn.iovaHi >>> 0) * TWO_32 + (txn.iovaLo >>> 0);
+  #pass(txn: Transaction, space: SecurityState, overrides: number): Outcome {
+    // An IAS of 40 bits may be more than the OAS: the address is cut to that (3.4).
+    const pa = ((txn.iovaHi >>> 0) * TWO_32 + (txn.iovaLo >>> 0)) % 2 ** this.#features.oas;
+    return this.#proceed(txn, pa, space, 0, overrides);
+  }
+
+  #proceed(
+    txn: Transaction,
+    pa: number,
+    space: SecurityState,
+    attributes: number,
+    overrides: number,
+  ): Outcome {
+    txn.pa = pa;
     txn.space = space;
+    txn.translationAttributes = attributes;
+    txn.overrides = overrides;
     return OK;
   }
 
@@ -280,8 +302,9 @@ export class Tbu {
   #stage1Bypass(txn: Transaction, context: StreamContext): Outcome {
     const stage2 = context.ste.stage2;
     const ipa = (txn.iovaHi >>> 0) * TWO_32 + (txn.iovaLo >>> 0);
-    if (ipa >= 2 ** (stage2 === undefined ? this.#features.oas : this.#features.ias)) {
-      // Beyond the IAS (or OAS) is a stage 1 Address Size fault even without stage 1; no A or R bit governs it.
+    // A stream that bypasses all stages by its STE has the OAS for a limit, one with any stage the IAS (3.4).
+    if (ipa >= 2 ** (context.ste.config === STE_BYPASS ? this.#features.oas : this.#features.ias)) {
+      // That is a stage 1 Address Size fault even without stage 1; no A or R bit governs it.
       this.#startFault(txn, context, F_ADDR_SIZE);
       this.#send(context.security);
       return ABORT;
@@ -297,7 +320,7 @@ export class Tbu {
       this.#send(context.security);
       return ABORT;
     }
-    if (stage2 === undefined) return this.#pass(txn, space);
+    if (stage2 === undefined) return this.#pass(txn, space, context.ste.overrides);
     const page = Math.floor(ipa / 4096);
     const known = this.#tlb.lookup(
       STAGE_2,
@@ -315,9 +338,8 @@ export class Tbu {
     if (!this.#walker.translateStage2(context, ipa, space, this.#need(context, txn), CLASS_IN)) {
       return this.#walkFault(txn, context, context.security);
     }
-    txn.pa = this.#walker.outPage * 4096 + (txn.iovaLo & 0xfff);
-    txn.space = this.#walker.space;
-    return OK;
+    const pa = this.#walker.outPage * 4096 + (txn.iovaLo & 0xfff);
+    return this.#proceed(txn, pa, this.#walker.space, this.#walker.stage2Attributes, context.ste.overrides);
   }
 
   #stage1(txn: Transaction, context: StreamContext): Outcome {
@@ -356,10 +378,10 @@ export class Tbu {
         return this.#stage2PermissionOnHit(txn, context, this.#tlb.ipaPage(index, pageLo), ipaSpace);
       }
       const allowed = this.#tlb.own(index) & this.#tlb.parent(index);
-      this.#fillL0(context, pageLo, pageHi, outPage, allowed, this.#tlb.space(index) as SecurityState);
-      txn.pa = outPage * 4096 + (lo & 0xfff);
-      txn.space = this.#tlb.space(index) as SecurityState;
-      return OK;
+      const space = this.#tlb.space(index) as SecurityState;
+      const attributes = this.#tlb.attributes(index);
+      this.#fillL0(context, pageLo, pageHi, outPage, allowed, space, attributes);
+      return this.#proceed(txn, outPage * 4096 + (lo & 0xfff), space, attributes, context.ste.overrides);
     }
     this.#misses++;
     const fill = this.#walker.fill;
@@ -373,11 +395,11 @@ export class Tbu {
     if (this.#tlb.enabled) {
       this.#tlb.fill(fill);
       this.#followEviction();
-      this.#fillL0(context, pageLo, pageHi, fill.outPage, fill.own & fill.parent, this.#walker.space);
+      const allowed = fill.own & fill.parent;
+      this.#fillL0(context, pageLo, pageHi, fill.outPage, allowed, this.#walker.space, fill.attributes);
     }
-    txn.pa = this.#walker.outPage * 4096 + (lo & 0xfff);
-    txn.space = this.#walker.space;
-    return OK;
+    const pa = this.#walker.outPage * 4096 + (lo & 0xfff);
+    return this.#proceed(txn, pa, this.#walker.space, fill.attributes, context.ste.overrides);
   }
 
   /** The first level is a subset of the second: what that one pushed out goes here too. */
@@ -394,12 +416,13 @@ export class Tbu {
     outPage: number,
     allowed: number,
     space: SecurityState,
+    attributes: number,
   ): void {
     if (this.#observer !== undefined) return;
     const slot = pageLo & L0_MASK;
     this.#l0Tags[slot] = (pageHi & 0x1ff) * TWO_32 + (pageLo >>> 0) + context.tag * CONTEXT_SCALE;
     this.#l0Pages[slot] = outPage;
-    this.#l0Flags[slot] = allowed | (space << 8);
+    this.#l0Flags[slot] = allowed | (space << L0_SPACE_SHIFT) | (attributes << L0_ATTRIBUTES_SHIFT);
   }
 
   #stage1Fault(txn: Transaction, context: StreamContext, event: number): Outcome {

@@ -27,7 +27,7 @@ const IPA_LO = 7;
 const IPA_HI = 8;
 const NEXT = 9;
 const USED = 10;
-const SPACE = 11;
+const SPACES_ATTRIBUTES = 11;
 
 const TAG_STAGE_SHIFT = 3;
 const TAG_GLOBAL = 1 << 4;
@@ -68,6 +68,8 @@ export class TlbFill {
   space = 0;
   /** IPA space, of a combined entry; a STAGE_2 entry has it in place of an ASID. */
   ipaSpace = 0;
+  /** Raw attributes of both stages (attributes.ts). */
+  attributes = 0;
 }
 
 /** Which entries an invalidation takes. Fields left at their defaults do not restrict. */
@@ -199,11 +201,15 @@ export class Tlb {
   }
 
   space(index: number): number {
-    return this.#entries[index * WORDS + SPACE]! & 1;
+    return this.#entries[index * WORDS + SPACES_ATTRIBUTES]! & 1;
   }
 
   ipaSpace(index: number): number {
-    return this.#entries[index * WORDS + SPACE]! >>> 1;
+    return (this.#entries[index * WORDS + SPACES_ATTRIBUTES]! >>> 1) & 1;
+  }
+
+  attributes(index: number): number {
+    return this.#entries[index * WORDS + SPACES_ATTRIBUTES]! >>> 2;
   }
 
   sizeBits(index: number): number {
@@ -238,7 +244,7 @@ export class Tlb {
     const ipa = fill.ipaPage - offset;
     entries[at + IPA_LO] = ipa | 0;
     entries[at + IPA_HI] = ipa / TWO_32;
-    entries[at + SPACE] = fill.space | (fill.ipaSpace << 1);
+    entries[at + SPACES_ATTRIBUTES] = fill.space | (fill.ipaSpace << 1) | (fill.attributes << 2);
     entries[at + USED] = 1;
     const bucket = this.#bucket(regime, fill.sizeBits, lo, hi);
     entries[at + NEXT] = this.#buckets[bucket]!;

@@ -29,6 +29,7 @@ import {
 import { NON_SECURE, SECURE, type SecurityState } from '../../arch/security.js';
 import type { PhysicalAddressSpace } from '../../memory/address-space.js';
 import type { Features } from '../features.js';
+import { isStage2Device, stage1Word, stage2Word } from './attributes.js';
 import { ALL, EXECUTE, PRIV_READ, stage1Permissions, stage2Permissions, UNPRIV_READ } from './permission.js';
 import type { StreamContext } from './stream-context.js';
 import type { TranslationTable } from './table.js';
@@ -37,8 +38,6 @@ import { STAGE_1, STAGE_2, type Tlb, TlbFill } from './tlb.js';
 const TWO_32 = 0x1_0000_0000;
 const TWO_48 = 0x1_0000_0000_0000;
 const HIERARCHICAL = DESC_APTABLE0 | DESC_APTABLE1 | DESC_UXNTABLE | DESC_PXNTABLE;
-/** Marks a stage 2 mapping as Device in the own-permissions of a STAGE_2 entry, for STE.S2PTW. */
-const OWN_DEVICE = 1 << 6;
 
 /** Told about each step of a walk; absent in normal running. */
 export interface WalkObserver {
@@ -66,6 +65,8 @@ export class Walker {
   /** Output page (address / 4096) and PA space, after a walk that answered true. */
   outPage = 0;
   space: SecurityState = NON_SECURE;
+  /** Raw attributes of stage 2, after a stage 2 translation that answered true (attributes.ts). */
+  stage2Attributes = 0;
 
   /** Event number of the fault, after a walk that answered false. */
   fault = 0;
@@ -148,6 +149,7 @@ export class Walker {
     fill.parent = ALL;
     fill.ipaPage = 0;
     fill.ipaSpace = NON_SECURE;
+    fill.attributes = stage1Word(cd.mair, (this.#lo >>> 2) & 7, this.#sh(table));
     this.outPage = this.#leafPage;
     this.space = this.#leafSpace;
     if (context.ste.stage2 !== undefined) {
@@ -156,7 +158,8 @@ export class Walker {
       if (!this.translateStage2(context, ipaPage * 4096, ipaSpace, need, CLASS_IN)) return false;
       fill.ipaSpace = ipaSpace;
       fill.ipaPage = ipaPage;
-      fill.parent = this.#own2 & ALL;
+      fill.attributes |= this.stage2Attributes;
+      fill.parent = this.#own2;
       fill.sizeBits = Math.min(fill.sizeBits, this.#sizeBits2);
       this.outPage = this.#out2;
     }
@@ -191,10 +194,11 @@ export class Walker {
       this.#own2 = this.#tlb.own(hit);
       this.#out2 = this.#tlb.outPage(hit, pageLo);
       this.#sizeBits2 = this.#tlb.sizeBits(hit);
-      this.observer?.stage2Hit(this.#out2, this.#own2 & ALL);
+      this.stage2Attributes = this.#tlb.attributes(hit);
+      this.observer?.stage2Hit(this.#out2, this.#own2);
     } else if (!this.#walkStage2(context, table, ipa, ipaSpace, page, faultClass)) return false;
     if ((this.#own2 & need) === 0) return this.#fail(F_PERMISSION, STAGE_2, faultClass);
-    if (faultClass !== CLASS_IN && context.ste.s2PTW && (this.#own2 & OWN_DEVICE) !== 0) {
+    if (faultClass !== CLASS_IN && context.ste.s2PTW && isStage2Device(this.stage2Attributes)) {
       return this.#fail(F_PERMISSION, STAGE_2, faultClass);
     }
     this.outPage = this.#out2;
@@ -215,10 +219,11 @@ export class Walker {
     if (!this.#walk(context, table, ipa | 0, (ipa / TWO_32) | 0, STAGE_2, faultClass)) return false;
     if ((this.#lo & DESC_AF) === 0 && table.accessFlagFaults)
       return this.#fail(F_ACCESS, STAGE_2, faultClass);
-    this.#own2 = stage2Permissions(this.#lo, this.#hi, this.#features.xnx) | this.#deviceFlag(context);
+    this.#own2 = stage2Permissions(this.#lo, this.#hi, this.#features.xnx, table.lpae);
+    this.stage2Attributes = stage2Word((this.#lo >>> 2) & 0xf, this.#sh(table), context.ste.s2FWB);
     this.#out2 = table.lpae ? this.#leafPage % this.#oasPages : this.#leafPage;
     this.#sizeBits2 = this.#leafBits;
-    this.observer?.leaf(2, this.#out2, this.#own2 & ALL);
+    this.observer?.leaf(2, this.#out2, this.#own2);
     const fill = this.#fill2;
     fill.stage = STAGE_2;
     fill.world = context.world;
@@ -236,15 +241,14 @@ export class Walker {
     fill.ipaPage = page;
     fill.space = table.outputSpace;
     fill.ipaSpace = ipaSpace;
+    fill.attributes = this.stage2Attributes;
     this.#tlb.fill(fill);
     return true;
   }
 
-  /** Whether a stage 2 leaf is a Device type: MemAttr[3:2] == 0b00, with FWB MemAttr[2] == 0 (DDI 0487 D8.6). */
-  #deviceFlag(context: StreamContext): number {
-    const memAttr = (this.#lo >>> 2) & 0xf;
-    const device = context.ste.s2FWB ? (memAttr & 4) === 0 : (memAttr & 0xc) === 0;
-    return device ? OWN_DEVICE : 0;
+  /** Shareability of the last leaf (DDI 0487 D8.6.2, D8.6.7). */
+  #sh(table: TranslationTable): number {
+    return table.ds ? table.sh : (this.#lo >>> 8) & 3;
   }
 
   /** Walks one stage from its starting level to a leaf whose output address is in range. */
@@ -285,7 +289,8 @@ export class Walker {
         return this.#fail(F_TRANSLATION, stage, faultClass);
       }
       const address = outputAddress(table, lo, hi, isTable ? table.granuleBits : lsb);
-      if (address >= table.outputLimit) return this.#fail(F_ADDR_SIZE, stage, faultClass);
+      if (address >= (isTable ? table.walkLimit : table.outputLimit))
+        return this.#fail(F_ADDR_SIZE, stage, faultClass);
       if (!isTable) {
         this.#lo = lo;
         this.#hi = hi;
