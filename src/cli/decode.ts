@@ -36,6 +36,7 @@ const DEFAULT_IDR = idRegisters({
   eventqs: 19,
   iidr: 0,
   secure: true,
+  sel2: true,
 });
 
 function idrOf(settings: readonly string[]): typeof DEFAULT_IDR {

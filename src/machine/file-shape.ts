@@ -151,6 +151,11 @@ export const SMMU_SHAPE = {
     'Secure state (S_IDR1.SECURE_IMPL). Absent or auto: on exactly when secure-memory is wired.',
     { global: true, fallback: 'auto' },
   ),
+  sel2: key(
+    toggle(),
+    'Secure EL2 and Secure stage 2 (S_IDR1.SEL2): needs Secure support, stage: nested and an SMMUv3.2 (ril: on).',
+    off,
+  ),
   stage: key(word('1', '2', 'nested'), 'Translation stages: IDR0.S1P and IDR0.S2P.', {
     global: true,
     fallback: '1',

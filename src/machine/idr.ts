@@ -3,7 +3,7 @@
  *
  * The defaults are those of QEMU's SMMUv3, with Arm's implementer code and the fields that SMMUv3.2 demands.
  * What the core does not implement is accepted in the file and never advertised here: ATS, HTTU, VMSAv8-32, stall,
- * MSIs, Secure stage 2.
+ * MSIs.
  */
 import { AIDR, IDR0, IDR1, IDR3, IDR5, OAS_BITS, S_IDR0, S_IDR1 } from '../arch/id-registers.js';
 import { encode, type Field, get, type Layout } from '../arch/layout.js';
@@ -23,6 +23,7 @@ export interface SmmuProperties {
   readonly eventqs: number;
   readonly iidr: number;
   readonly secure: boolean;
+  readonly sel2: boolean;
 }
 
 const TTF_AARCH64 = 2;
@@ -75,7 +76,7 @@ export function idRegisters(p: SmmuProperties): IdRegisters {
     AIDR: encode(AIDR, { ArchMinorRev: p.ril ? MINOR_REVISION.withRIL : MINOR_REVISION.withoutRIL })[0]!,
     // STALL_MODEL of both states is one while there is no stall (6.3.1, 6.3.52).
     S_IDR0: p.secure ? encode(S_IDR0, { STALL_MODEL: STALL_MODEL_TERMINATE })[0]! : 0,
-    S_IDR1: p.secure ? encode(S_IDR1, { S_SIDSIZE: p.sidsize, SECURE_IMPL: 1 })[0]! : 0,
+    S_IDR1: p.secure ? encode(S_IDR1, { S_SIDSIZE: p.sidsize, SEL2: bit(p.sel2), SECURE_IMPL: 1 })[0]! : 0,
   };
 }
 
@@ -172,5 +173,7 @@ export function contradictions(words: IdRegisters, secure: boolean): Contradicti
   refuse('S_IDR1', implemented && !S1P, 'S_IDR1.SECURE_IMPL == 1 requires IDR0.S1P == 1');
   const SEL2 = read('S_IDR1', S_IDR1.fields.SEL2) === 1;
   refuse('S_IDR1', SEL2 && !(S1P && S2P), 'S_IDR1.SEL2 is 0 without both stages');
+  const before32 = read('AIDR', AIDR.fields.ArchMinorRev) < MINOR_REVISION.withRIL;
+  refuse('S_IDR1', SEL2 && before32, 'S_IDR1.SEL2 is 0 before SMMUv3.2 (AIDR.ArchMinorRev)');
   return found;
 }

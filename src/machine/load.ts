@@ -14,7 +14,7 @@ import { checkInterrupts } from './rules/interrupts.js';
 import { checkMemory, checkSpaces } from './rules/memory.js';
 import { checkReferences } from './rules/references.js';
 import { schema, yamlSyntax } from './rules/schema.js';
-import { checkSecureDevices, checkSecureSupport } from './rules/secure.js';
+import { checkSecureDevices, checkSecureEL2, checkSecureSupport } from './rules/secure.js';
 import { checkSoftware } from './rules/software.js';
 import { checkStreams } from './rules/streams.js';
 import { SourceText } from './source.js';
@@ -66,6 +66,7 @@ function checkAll(model: Model, reporter: Reporter): void {
   checkBuses(model, reporter);
   checkAddresses(model, reporter);
   checkSecureSupport(model, reporter);
+  checkSecureEL2(model, reporter);
   checkSpaces(model, reporter);
   checkStreams(model, reporter);
   checkSecureDevices(model, reporter);

@@ -31,6 +31,7 @@ export function smmuProperties(item: SmmuItem, secure: boolean | undefined): Smm
     eventqs: usable(item.eventqs),
     iidr: usable(item.iidr),
     secure,
+    sel2: optional(usable(item.sel2), (state) => state === 'on'),
   };
   const whole = Object.values(properties).every((property) => property !== undefined);
   return whole ? (properties as SmmuProperties) : undefined;

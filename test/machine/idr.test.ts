@@ -92,13 +92,16 @@ test('6.3: no combination of properties makes words that no SMMU could have', ()
     eventqs: 19,
     iidr: 0x43b,
     secure: false,
+    sel2: false,
   };
   for (const stage of ['1', '2', 'nested'] as const) {
     for (const secure of stage === '2' ? [false] : [false, true]) {
       for (const ssidsize of stage === '2' ? [0] : [0, 20]) {
         for (const sidsize of [0, 16, 32]) {
-          const words = idRegisters({ ...base, stage, secure, ssidsize, sidsize });
-          expect(contradictions(words, secure)).toEqual([]);
+          for (const sel2 of secure && stage === 'nested' ? [false, true] : [false]) {
+            const words = idRegisters({ ...base, stage, secure, sel2, ssidsize, sidsize });
+            expect(contradictions(words, secure)).toEqual([]);
+          }
         }
       }
     }

@@ -36,9 +36,52 @@ describe('A1, A8-A11, A18, A22: secure-impl x secure-memory x device', () => {
   });
 });
 
-test('A5: S_IDR1.SEL2 is 0, with both stages too', () => {
-  const { idr } = machineOf(smmu('stage: nested, secure-memory: secure')).smmus[0]!.config;
-  expect(idr.S_IDR1 & (1 << 29)).toBe(0);
+describe('A5: S_IDR1.SEL2', () => {
+  const SEL2 = 1 << 29;
+  const sel2 = (properties: string) => machineOf(smmu(properties)).smmus[0]!.config.idr.S_IDR1 & SEL2;
+
+  test('is 0 unless asked for, with both stages too', () => {
+    expect(sel2('stage: nested, secure-memory: secure')).toBe(0);
+    expect(sel2('stage: nested, secure-memory: secure, sel2: off')).toBe(0);
+    expect(sel2('stage: nested, secure-memory: secure, sel2: auto')).toBe(0);
+  });
+
+  test('is 1 with sel2: on, and reaches software', () => {
+    expect(sel2('stage: nested, secure-memory: secure, sel2: on')).toBe(SEL2);
+  });
+
+  test.each([
+    ['without Secure support', 'stage: nested, sel2: on', /no Secure support/],
+    [
+      'where secure-impl: off vetoes it',
+      'stage: nested, secure-memory: secure, secure-impl: off, sel2: on',
+      /no Sec/,
+    ],
+    ['with stage 1 alone', 'secure-memory: secure, sel2: on', /stage "1"/],
+    ['on an SMMUv3.1', 'stage: nested, secure-memory: secure, ril: off, sel2: on', /SMMUv3\.1/],
+  ])('sel2: on is refused %s', (_name, properties, message) => {
+    const diagnostics = check(smmu(properties));
+    expect(codes(diagnostics)).toEqual(['sel2-unsupported']);
+    expect(diagnostics[0]!.path).toBe('smmus.smmu0.sel2');
+    expect(diagnostics[0]!.message).toMatch(message);
+  });
+
+  test('what was reported already is not reported again', () => {
+    const { length } = check(smmu('stage: nested, secure-impl: on, sel2: on'));
+    expect(length).toBe(1);
+    expect(codes(check(smmu('secure-memory: secure, stage: "2", sel2: on')))).toEqual([
+      'secure-needs-stage1',
+    ]);
+    expect(codes(check(smmu('secure-memory: secure, stage: 3, sel2: on')))).toEqual(['schema']);
+  });
+
+  test('raw words with SEL2 are held against both stages and the architecture version', () => {
+    const raw = (properties: string, AIDR: string) =>
+      codes(check(smmu(`secure-memory: secure, ${properties}, idr: { AIDR: ${AIDR}, S_IDR1: 0xa0000010 }`)));
+    expect(raw('stage: nested', '2')).toEqual([]);
+    expect(raw('stage: nested', '1')).toEqual(['feature-conflict']);
+    expect(raw('stage: "1"', '2')).toEqual(['feature-conflict']);
+  });
 });
 
 test('A6: Secure support with stage 2 only is rejected at the stage value, or at the item', () => {

@@ -23,11 +23,17 @@ export const secureDeviceWithoutSmmu = errorRule(
   '`sec-sid: secure` on a device behind no SMMU.',
 );
 
+export const sel2Unsupported = errorRule(
+  'sel2-unsupported',
+  '`sel2: on` on an SMMU without Secure support, without both stages, or older than SMMUv3.2.',
+);
+
 export const rules = [
   secureMemoryMissing,
   secureNeedsStage1,
   secureDeviceUnsupported,
   secureDeviceWithoutSmmu,
+  sel2Unsupported,
 ] as const;
 
 export function checkSecureSupport(model: Model, reporter: Reporter): void {
@@ -44,6 +50,27 @@ export function checkSecureSupport(model: Model, reporter: Reporter): void {
         'write stage: nested or "1", or secure-impl: off',
       );
     }
+  }
+}
+
+/** Secure EL2 (6.3.53 SEL2). Needs effective Secure support; a property that was reported is not held against it. */
+export function checkSecureEL2(model: Model, reporter: Reporter): void {
+  for (const { item, secure } of model.smmus) {
+    if (usable(item.sel2) !== 'on') continue;
+    const stage = usable(item.stage);
+    const problems: readonly (readonly [boolean, string, string])[] = [
+      [secure === false, 'has no Secure support', 'wire secure-memory, or remove sel2'],
+      [
+        stage !== undefined && stage !== 'nested',
+        `has stage "${stage}" alone`,
+        'write stage: nested, or remove sel2',
+      ],
+      [usable(item.ril) === 'off', 'is an SMMUv3.1 by ril: off', 'remove ril: off, or sel2'],
+    ];
+    const found = problems.find(([wrong]) => wrong);
+    if (found === undefined) continue;
+    const [, why, help] = found;
+    reporter.value(sel2Unsupported, item.sel2, `SMMU ${item.label} has sel2: on, but it ${why}`, help);
   }
 }
 
