@@ -1,0 +1,13 @@
+/** How a stress run went, in one sentence. */
+import type { StressReport } from './report.js';
+import { countText, durationText } from './units.js';
+
+export function verdict(report: StressReport): string {
+  const found = report.findings.length + report.findingsOmitted;
+  const transactions = report.smmus.reduce((total, smmu) => total + smmu.transactions, 0);
+  const work = `${countText(transactions)} transactions in ${durationText(report.elapsedMs)}`;
+  const how =
+    report.end === 'failed' ? ', ended by a failure' : report.end === 'interrupted' ? ', interrupted' : '';
+  const what = report.settings.checked ? `${found} finding${found === 1 ? '' : 's'}` : 'not checked';
+  return `${work}${how}; ${what}; profile ${report.settings.profile}, seed ${report.settings.seed}`;
+}
