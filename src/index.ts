@@ -15,5 +15,11 @@ export { startMachine } from './runtime/coordinator.js';
 export { runMachine } from './runtime/run.js';
 export type { IdRegisters, SmmuConfig } from './smmu/config.js';
 export { Smmu } from './smmu/smmu.js';
+export {
+  type IncomingAttributes,
+  type MemoryAttributes,
+  type OutputAttributes,
+  outputAttributes,
+} from './smmu/tbu/attributes.js';
 export { Transaction } from './smmu/transaction.js';
 export { SmmuDriver } from './software/driver.js';

@@ -10,10 +10,20 @@ import { CD, L1CD, L1STD, STE } from '../arch/structures.js';
 import { readFeatures } from '../smmu/features.js';
 import { STREAM_WORLD_NAMES } from '../smmu/tbu/stream-world.js';
 import type { TranslationTable } from '../smmu/tbu/table.js';
-import { OK, OUTCOME_NAMES } from '../smmu/transaction.js';
+import { OUTCOME_NAMES } from '../smmu/transaction.js';
 import { describeDescriptor, printSize } from './descriptor.js';
 import { reasonsOf, registerSection, steOf, tableHalf, tableOf } from './reason.js';
-import { dword, dwords, fieldValues, hex, printField, printNeed, printPermissions, wrap } from './text.js';
+import {
+  dword,
+  dwords,
+  fieldValues,
+  hex,
+  printAttributes,
+  printField,
+  printNeed,
+  printPermissions,
+  wrap,
+} from './text.js';
 import { findStep, type Step, type StepOf, type StructureName, type Translation } from './trace.js';
 
 /** Where an access comes from, where that is known. */
@@ -241,9 +251,12 @@ function renderEvent(report: Report, { words, security }: StepOf<'event'>): void
 
 function renderResult(report: Report, translation: Translation): void {
   const need = findStep(translation, 'context')?.need;
-  const { outcome, pa, space } = translation;
+  const { outcome, pa, space, attributes } = translation;
   const needed = need === undefined ? '' : `; ${printNeed(need)} needed`;
-  if (outcome === OK) {
+  if (attributes !== undefined) {
+    const { privileged, instruction } = attributes;
+    const kind = `${privileged ? 'privileged' : 'unprivileged'} ${instruction ? 'instruction' : 'data'}`;
+    report.add('attributes', `${printAttributes(attributes)}, ${kind}`, 'IHI 0070 13.4');
     report.add(
       'result',
       `ok: pa ${hex(pa)}, ${SECURITY_NAMES[space]} PA space${needed}${need === undefined ? '' : ', granted'}`,

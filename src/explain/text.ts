@@ -2,6 +2,7 @@
  * How values are printed: fields by name, words as hex, permissions as letters. What decode and explain have in common.
  */
 import { type Field, getBig, type Layout, type Words } from '../arch/layout.js';
+import type { Cacheability, MemoryAttributes } from '../smmu/tbu/attributes.js';
 import {
   PRIV_EXECUTE,
   PRIV_READ,
@@ -74,6 +75,18 @@ export function fieldValues(of: Layout, words: Words, which: 'all' | 'non-zero')
 /** `Config=5 (stage 1)` */
 export function printField({ name, value, meaning }: FieldValue): string {
   return `${name}=${value}${meaning === undefined ? '' : ` (${meaning})`}`;
+}
+
+/** As IHI 0070 13.1.1 writes them: `Normal-iWB/RAWAnTR-oNC-ISH`; what is always Outer Shareable does not say so. */
+export function printAttributes({ memoryType, inner, outer, shareability }: MemoryAttributes): string {
+  const cached = memoryType === 'Normal' && (inner.policy !== 'NC' || outer.policy !== 'NC');
+  const levels = memoryType === 'Normal' ? `-i${printCacheability(inner)}-o${printCacheability(outer)}` : '';
+  return `${memoryType}${levels}${cached || shareability !== 'OSH' ? `-${shareability}` : ''}`;
+}
+
+function printCacheability({ policy, readAllocate, writeAllocate, transient }: Cacheability): string {
+  if (policy === 'NC') return policy;
+  return `${policy}/${readAllocate ? 'RA' : 'nRA'}${writeAllocate ? 'WA' : 'nWA'}${transient ? 'TR' : 'nTR'}`;
 }
 
 /** Pieces joined into lines of at most `width` characters. */

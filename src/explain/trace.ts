@@ -5,11 +5,12 @@
 import { CLASS_IN } from '../arch/events.js';
 import { NON_SECURE, type SecurityState } from '../arch/security.js';
 import type { SmmuConfig } from '../smmu/config.js';
+import { type OutputAttributes, outputAttributes } from '../smmu/tbu/attributes.js';
 import type { BankControls } from '../smmu/tbu/bank-controls.js';
 import type { Ste } from '../smmu/tbu/ste.js';
 import type { StreamContext } from '../smmu/tbu/stream-context.js';
 import type { Tbu, TranslationObserver } from '../smmu/tbu/tbu.js';
-import { type Outcome, Transaction } from '../smmu/transaction.js';
+import { OK, type Outcome, Transaction } from '../smmu/transaction.js';
 
 export type StructureName = 'L1STD' | 'STE' | 'L1CD' | 'CD';
 export type Stage = 1 | 2;
@@ -75,6 +76,8 @@ export interface Translation {
   /** Valid when the outcome is OK. */
   readonly pa: number;
   readonly space: SecurityState;
+  /** With which the access goes on to memory; undefined when it does not. */
+  readonly attributes: OutputAttributes | undefined;
 }
 
 const STRUCTURE_WORDS: Readonly<Record<StructureName, number>> = { L1STD: 2, STE: 16, L1CD: 2, CD: 16 };
@@ -166,7 +169,8 @@ export function traceTranslation(tbu: Tbu, config: SmmuConfig, transaction: Tran
   const outcome = tbu.translate(transaction);
   tbu.observe(undefined);
   const { pa, space } = transaction;
-  return { config, request: requestOf(transaction), steps: trace.steps, outcome, pa, space };
+  const attributes = outcome === OK ? outputAttributes(transaction) : undefined;
+  return { config, request: requestOf(transaction), steps: trace.steps, outcome, pa, space, attributes };
 }
 
 /** The same for an access that is described and not under way. */

@@ -119,6 +119,7 @@ describe('J2: replay explains a first difference', () => {
           'access         unprivileged read at 0x40000010',
           'SMMU_CR0       SMMUEN == 0: GBPA decides  (IHI 0070 6.3.9)',
           expect.stringMatching(/^SMMU_GBPA {6}0x.* {2}\(IHI 0070 6\.3\.14\)$/),
+          'attributes     Normal-iWB/RAWAnTR-oWB/RAWAnTR-NSH, unprivileged data  (IHI 0070 13.4)',
           'result         ok: pa 0x40000010, non-secure PA space',
         ],
       });

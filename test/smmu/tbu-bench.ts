@@ -7,6 +7,7 @@ import { GuestMemory } from '../../src/memory/guest-memory.js';
 import type { MappedSpace } from '../../src/memory/mapped-space.js';
 import type { IdRegisters } from '../../src/smmu/config.js';
 import { Smmu } from '../../src/smmu/smmu.js';
+import type { IncomingAttributes } from '../../src/smmu/tbu/attributes.js';
 import { OUTCOME_NAMES, Transaction } from '../../src/smmu/transaction.js';
 import { CERROR, CR0, OFFSETS, OPCODES, S_OFFSETS } from '../spec-numbers.js';
 import { CD_BITS, EVENT_BITS, L1CD_BITS, L1STD_BITS, STE_BITS, wordsOf } from '../spec-structures.js';
@@ -65,6 +66,7 @@ export interface Access {
   readonly privileged?: boolean;
   readonly instruction?: boolean;
   readonly ns?: boolean;
+  readonly attributes?: IncomingAttributes;
 }
 
 let shared: GuestMemory | undefined;
@@ -83,7 +85,8 @@ function freshMemory(): GuestMemory {
 export class TbuBench {
   readonly spaces: readonly [MappedSpace, MappedSpace];
   readonly smmu: Smmu;
-  readonly #txn = new Transaction();
+  /** The last access, with all that came of it. */
+  readonly transaction = new Transaction();
   readonly #prod = [0, 0];
   readonly #cons = [0, 0];
 
@@ -194,7 +197,7 @@ export class TbuBench {
   }
 
   access(access: Access): { outcome: string; pa?: bigint; space?: SecurityState } {
-    const txn = this.#txn;
+    const txn = this.transaction;
     const iova = BigInt.asUintN(64, BigInt(access.iova));
     txn.StreamID = access.StreamID ?? 0;
     txn.SubstreamID = access.SubstreamID ?? -1;
@@ -205,6 +208,7 @@ export class TbuBench {
     txn.privileged = access.privileged ?? false;
     txn.instruction = access.instruction ?? false;
     txn.ns = access.ns ?? false;
+    txn.attributes = access.attributes;
     const outcome = OUTCOME_NAMES[this.smmu.tbu.translate(txn)]!;
     return outcome === 'ok' ? { outcome, pa: BigInt(txn.pa), space: txn.space } : { outcome };
   }
