@@ -161,7 +161,7 @@ function streamReason(translation: Translation): Reason {
   const { controls, security } = findStep(translation, 'bank')!;
   const l1 = findStructure(translation, 'L1STD');
   if (l1 === undefined) {
-    const { sidSize } = readFeatures(translation.config.idr);
+    const sidSize = readFeatures(translation.config.idr).sidSize[security];
     const bits = Math.min(controls.log2size, sidSize);
     return because(
       `StreamID ${hex(StreamID)} is not below 2^${bits} (STRTAB_BASE_CFG.LOG2SIZE)`,

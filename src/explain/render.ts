@@ -140,7 +140,7 @@ function renderBank(report: Report, { config }: Translation, { controls, securit
     );
     return;
   }
-  const bits = Math.min(controls.log2size, readFeatures(config.idr).sidSize);
+  const bits = Math.min(controls.log2size, readFeatures(config.idr).sidSize[security]);
   const form = controls.twoLevel ? `2-level, SPLIT ${controls.split}` : 'linear';
   report.add(
     'Stream table',

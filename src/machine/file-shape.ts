@@ -156,6 +156,11 @@ export const SMMU_SHAPE = {
     'Secure EL2 and Secure stage 2 (S_IDR1.SEL2): needs Secure support, stage: nested and an SMMUv3.2 (ril: on).',
     off,
   ),
+  's-init': key(
+    word('secure', 'non-secure'),
+    'Who reaches SMMU_S_INIT: Secure register accesses alone, or Non-secure ones too, for machines without Secure software.',
+    { global: true, fallback: 'secure' },
+  ),
   stage: key(word('1', '2', 'nested'), 'Translation stages: IDR0.S1P and IDR0.S2P.', {
     global: true,
     fallback: '1',

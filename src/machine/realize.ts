@@ -83,6 +83,7 @@ function realizeSmmu(smmu: Smmu, irqs: SmmuInterrupts): SmmuInstance {
       idr: withRawWords(made, rawWords(item)),
       tlb: must(usable(item.tlb)),
       configCache: must(usable(item['config-cache'])),
+      ...(must(usable(item['s-init'])) === 'non-secure' ? { nonSecureInit: true } : {}),
     },
     memory: must(smmu.memory).id,
     ...(secureMemory === undefined ? {} : { secureMemory }),

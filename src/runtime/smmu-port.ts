@@ -18,6 +18,7 @@ export class SharedSmmuPort implements SmmuPort {
   readonly #sender: MailboxSender;
   readonly #registers: Int32Array;
   readonly #security: SecurityState;
+  readonly #nonSecureInit: boolean;
   readonly #progress: Signal;
   readonly #lost: () => string | undefined;
   readonly #smmu: string;
@@ -32,6 +33,7 @@ export class SharedSmmuPort implements SmmuPort {
     this.#sender = new MailboxSender(view.control, at, limit);
     this.#registers = new Int32Array(view.shared.registers[smmu]!);
     this.#security = security;
+    this.#nonSecureInit = view.machine.smmus[smmu]!.config.nonSecureInit === true;
     this.#progress = new Signal(view.control.words, at.progress);
     this.#lost = () => limit.lost();
     this.#smmu = view.machine.smmus[smmu]!.id;
@@ -64,7 +66,7 @@ export class SharedSmmuPort implements SmmuPort {
 
   #read(offset: number, sizeBytes: number): bigint {
     this.#sender.flush();
-    return readRegister(this.#registers, offset, sizeBytes, this.#security);
+    return readRegister(this.#registers, offset, sizeBytes, this.#security, this.#nonSecureInit);
   }
 
   #write(offset: number, sizeBytes: number, value: bigint): void {

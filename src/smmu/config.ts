@@ -23,4 +23,6 @@ export interface SmmuConfig {
   readonly idr: IdRegisters;
   readonly tlb: CacheEntries;
   readonly configCache: CacheEntries;
+  /** Non-secure register accesses reach SMMU_S_INIT, as where no Secure software is (IHI 0070 3.11). Default: they do not. */
+  readonly nonSecureInit?: boolean;
 }

@@ -19,7 +19,8 @@ export interface Features {
   readonly termModel: number;
   readonly stLevel: number;
   readonly rme: boolean;
-  readonly sidSize: number;
+  /** StreamID bits by Security state: IDR1.SIDSIZE, S_IDR1.S_SIDSIZE. */
+  readonly sidSize: readonly [number, number];
   readonly ssidSize: number;
   readonly attrPermsOvr: boolean;
   readonly attrTypesOvr: boolean;
@@ -68,7 +69,7 @@ export function readFeatures(idr: IdRegisters): Features {
     termModel: get(idr0, IDR0.fields.TERM_MODEL),
     stLevel: get(idr0, IDR0.fields.ST_LEVEL),
     rme: flag(idr0, IDR0.fields.RME_IMPL),
-    sidSize: get(idr1, IDR1.fields.SIDSIZE),
+    sidSize: [get(idr1, IDR1.fields.SIDSIZE), get([idr.S_IDR1], S_IDR1.fields.S_SIDSIZE)],
     ssidSize: get(idr1, IDR1.fields.SSIDSIZE),
     attrPermsOvr: flag(idr1, IDR1.fields.ATTR_PERMS_OVR),
     attrTypesOvr: flag(idr1, IDR1.fields.ATTR_TYPES_OVR),

@@ -1,5 +1,11 @@
 import { describe, expect, test } from 'vitest';
+import { SECURE } from '../../src/arch/security.js';
+import { Tcu } from '../../src/smmu/tcu/tcu.js';
+import { SparseSpace } from '../smmu/tcu-bench.js';
 import { check, codes, HEAD, load, machineOf, places, smmu } from './helpers.js';
+
+const SPACES = [new SparseSpace(), new SparseSpace()] as const;
+const CHANNEL = { broadcast() {}, settled: () => true };
 
 const device = (secSid: string) =>
   `devices:\n  - { id: dev0, type: dma-engine, bus: pcie.0, addr: "03.0", sec-sid: ${secSid} }\n`;
@@ -82,6 +88,28 @@ describe('A5: S_IDR1.SEL2', () => {
     expect(raw('stage: nested', '1')).toEqual(['feature-conflict']);
     expect(raw('stage: "1"', '2')).toEqual(['feature-conflict']);
   });
+});
+
+test('A2, A4: software reads SECURE_IMPL, and the StreamID size of the SMMU in S_SIDSIZE', () => {
+  const read = (properties: string) => {
+    const { registers } = new Tcu(machineOf(smmu(properties)).smmus[0]!.config, SPACES, CHANNEL, {
+      interrupt() {},
+    });
+    return Number(registers.read(0x8004, 4, SECURE));
+  };
+  expect(read('secure-memory: secure')).toBe(0x8000_0010);
+  expect(read('secure-memory: secure, sidsize: 9')).toBe(0x8000_0009);
+  expect(read('secure-memory: secure, secure-impl: off')).toBe(0);
+  expect(read('')).toBe(0);
+});
+
+test('A27: s-init is secure unless the machine says otherwise', () => {
+  const { smmus } = machineOf(`smmus:
+  - { id: smmu0, base: 0x09050000, primary-bus: pcie.0, secure-memory: secure }
+  - { id: smmu1, base: 0x09070000, primary-bus: pcie.1, secure-memory: secure, s-init: non-secure }
+`);
+  expect(smmus.map(({ config }) => config.nonSecureInit ?? false)).toEqual([false, true]);
+  expect(codes(check(smmu('s-init: realm')))).toEqual(['schema']);
 });
 
 test('A6: Secure support with stage 2 only is rejected at the stage value, or at the item', () => {

@@ -418,3 +418,13 @@ describe('caches', () => {
     expect([at(NON_SECURE), at(SECURE)]).toEqual(['abort', 'abort']);
   });
 });
+
+test('6.3.53: S_SIDSIZE limits Secure StreamIDs, SIDSIZE Non-secure ones', () => {
+  const bench = new TbuBench({ idr: { S_IDR1: ((FULL_IDR.S_IDR1 & ~0x3f) | 4) >>> 0 } });
+  for (const security of [NON_SECURE, SECURE] as const) {
+    for (const StreamID of [15, 16]) bench.ste(StreamID, { Config: 4 }, security);
+  }
+  const at = (StreamID: number, security: 0 | 1) => bench.access({ StreamID, iova: 0, security }).outcome;
+  expect([at(15, SECURE), at(16, SECURE), at(16, NON_SECURE)]).toEqual(['ok', 'abort', 'ok']);
+  expect(bench.events(SECURE)).toEqual([eventOf({ EventNumber: 2, StreamID: 16 })]);
+});

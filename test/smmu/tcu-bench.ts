@@ -1,7 +1,7 @@
 /** A TCU on a test bench: sparse memory, a TBU channel that can be held back, interrupt lines that are written down. */
 import { NON_SECURE, SECURE, type SecurityState } from '../../src/arch/security.js';
 import type { PhysicalAddressSpace } from '../../src/memory/address-space.js';
-import type { IdRegisters } from '../../src/smmu/config.js';
+import type { IdRegisters, SmmuConfig } from '../../src/smmu/config.js';
 import { Tcu } from '../../src/smmu/tcu/tcu.js';
 import { CR0, IDR0, IDR3, IDR5, OFFSETS, S_IDR0, S_IDR1, S_OFFSETS } from '../spec-numbers.js';
 
@@ -62,7 +62,7 @@ export class Bench {
   settled = true;
   readonly tcu: Tcu;
 
-  constructor(idr: IdRegisters = IDR) {
+  constructor(idr: IdRegisters = IDR, more: Partial<SmmuConfig> = {}) {
     const channel = {
       broadcast: (message: Int32Array) => {
         this.messages.push([...message]);
@@ -72,7 +72,7 @@ export class Bench {
     const io = {
       interrupt: (name: string, security: SecurityState) => this.interrupts.push(`${security}:${name}`),
     };
-    this.tcu = new Tcu({ id: 'smmu0', idr, tlb: 0, configCache: 0 }, this.spaces, channel, io);
+    this.tcu = new Tcu({ id: 'smmu0', idr, tlb: 0, configCache: 0, ...more }, this.spaces, channel, io);
     this.idle();
     this.messages.length = 0;
   }

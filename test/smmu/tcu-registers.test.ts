@@ -1,9 +1,8 @@
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { REGISTERS } from '../../src/arch/registers.js';
 import { NON_SECURE, SECURE } from '../../src/arch/security.js';
 import { readRegister } from '../../src/smmu/tcu/registers.js';
-import { CR0, GBPA, IDR0, IRQ_CTRL, OFFSETS, S_CR0, S_IDR0, S_OFFSETS } from '../spec-numbers.js';
+import { CR0, GBPA, IDR0, IRQ_CTRL, OFFSETS, S_CR0, S_OFFSETS } from '../spec-numbers.js';
 import { Bench, IDR, SECURE_IDR } from './tcu-bench.js';
 
 const MSI_IDR = { ...IDR, IDR0: IDR.IDR0 | IDR0.MSI };
@@ -268,44 +267,5 @@ describe('Updates', () => {
     bench.settled = true;
     bench.idle();
     expect(bench.tcu.registers.words).toEqual(fresh);
-  });
-});
-
-describe('A30: the banks are independent', () => {
-  const nonSecure = Object.values(OFFSETS);
-  const secure = Object.values(S_OFFSETS).filter((offset) => offset !== S_OFFSETS.S_INIT);
-  const program = (offsets: readonly number[]) =>
-    fc.array(
-      fc.record({
-        offset: fc.constantFrom(...offsets),
-        value: fc.oneof(fc.nat(0xf), fc.nat(0xffff_ffff)),
-        size: fc.constantFrom(4, 8),
-      }),
-      { maxLength: 40 },
-    );
-
-  test('no register program of one bank changes a register of the other', () => {
-    const idr = { ...SECURE_IDR, IDR0: MSI_IDR.IDR0, S_IDR0: S_IDR0.MSI | S_IDR0.STALL_MODEL_TERMINATE };
-    const image = (bench: Bench, offsets: readonly number[]) =>
-      offsets.map((offset) => bench.read(offset, SECURE));
-    fc.assert(
-      fc.property(program(nonSecure), program(secure), (ns, s) => {
-        const both = new Bench(idr);
-        const alone = [new Bench(idr), new Bench(idr)] as const;
-        for (let i = 0; i < Math.max(ns.length, s.length); i++) {
-          for (const [step, bench] of [
-            [ns[i], alone[0]],
-            [s[i], alone[1]],
-          ] as const) {
-            if (step === undefined) continue;
-            both.write(step.offset, step.value, step.size, SECURE);
-            bench.write(step.offset, step.value, step.size, SECURE);
-          }
-        }
-        expect(image(both, nonSecure)).toEqual(image(alone[0], nonSecure));
-        expect(image(both, secure)).toEqual(image(alone[1], secure));
-      }),
-      { numRuns: 100 },
-    );
   });
 });

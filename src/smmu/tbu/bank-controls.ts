@@ -13,7 +13,7 @@ import {
 } from '../maintenance.js';
 
 const { CR2, GBPA, STRTAB_BASE, STRTAB_BASE_CFG } = BANKS[NON_SECURE];
-/** Larger CR0.VMW values are reserved. */
+/** Larger CR0.VMW values are reserved and behave as 0 (IHI 0070 6.3.9, 6.3.57). */
 const VMW_MAX = 4;
 
 export interface BankControls {
@@ -51,12 +51,13 @@ export function decodeBank(message: Int32Array, stLevel: number): BankControls {
   const config = [message[BANK_STRTAB_BASE_CFG]!];
   const split = get(config, STRTAB_BASE_CFG.fields.SPLIT!);
   const base = [message[BANK_STRTAB_BASE_LO]!, message[BANK_STRTAB_BASE_HI]!];
+  const vmw = (message[BANK_CR0_FLAGS]! >>> 3) & 7;
   return {
     smmuen: message[BANK_SMMUEN] !== 0,
     gbpa: message[BANK_GBPA]!,
     e2h: get([message[BANK_CR2]!], CR2.fields.E2H!) === 1,
     sif: (message[BANK_CR0_FLAGS]! & 2) !== 0,
-    vmidIgnored: (1 << Math.min((message[BANK_CR0_FLAGS]! >>> 3) & 7, VMW_MAX)) - 1,
+    vmidIgnored: vmw > VMW_MAX ? 0 : (1 << vmw) - 1,
     recInvSid: get([message[BANK_CR2]!], CR2.fields.RECINVSID!) === 1,
     strtabBase: getAddress(base, STRTAB_BASE.fields.ADDR!),
     log2size: get(config, STRTAB_BASE_CFG.fields.LOG2SIZE!),

@@ -173,7 +173,8 @@ export class ConfigCache {
   #steAddress(StreamID: number, security: SecurityState): number | undefined {
     const bank = this.#banks[security];
     const invalid = bank.recInvSid ? C_BAD_STREAMID : SILENT;
-    if (StreamID >= 2 ** Math.min(bank.log2size, this.#features.sidSize)) return this.#fail(invalid);
+    if (StreamID >= 2 ** Math.min(bank.log2size, this.#features.sidSize[security]))
+      return this.#fail(invalid);
     if (!bank.twoLevel) return alignDown(bank.strtabBase, bank.log2size + 6) + StreamID * STE_BYTES;
     const base = alignDown(bank.strtabBase, Math.max(6, bank.log2size - bank.split + 3));
     const address = base + Math.floor(StreamID / 2 ** bank.split) * POINTER_BYTES;

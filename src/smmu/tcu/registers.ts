@@ -53,9 +53,14 @@ export function maskOf(field: Field, half: 0 | 1 = 0): number {
   return hi - lo === 31 ? -1 : ((1 << (hi - lo + 1)) - 1) << lo;
 }
 
-/** Offsets at and above 0x8000 of either page belong to the Secure bank. */
-function isSecureOffset(offset: number): boolean {
-  return (offset & 0x8000) !== 0;
+const S_INIT = BANKS[SECURE].INIT.offset;
+
+/**
+ * Offsets at and above 0x8000 of either page belong to the Secure bank, which answers Secure accesses, and at S_INIT
+ * Non-secure ones too where the system lets them (3.11).
+ */
+function isRefused(offset: number, security: SecurityState, nonSecureInit: boolean): boolean {
+  return (offset & 0x8000) !== 0 && security !== SECURE && !(nonSecureInit && offset === S_INIT);
 }
 
 /** Choices: illegal-register-access, pair-access. */
@@ -67,15 +72,17 @@ function isLegalAccess(offset: number, sizeBytes: number): boolean {
 /**
  * Reads a register, on any thread. Whatever is not there, or not for this access, reads as zero (6.2).
  * @param offset from the base of page 0; page 1 is at 0x10000.
+ * @param nonSecureInit SmmuConfig.nonSecureInit.
  */
 export function readRegister(
   words: Int32Array,
   offset: number,
   sizeBytes: number,
   security: SecurityState,
+  nonSecureInit = false,
 ): bigint {
   if (!isLegalAccess(offset, sizeBytes)) return 0n;
-  if (isSecureOffset(offset) && security !== SECURE) return 0n;
+  if (isRefused(offset, security, nonSecureInit)) return 0n;
   const index = offset >>> 2;
   if (sizeBytes === 4) return BigInt(Atomics.load(words, index) >>> 0);
   const pair = new BigInt64Array(words.buffer, words.byteOffset + offset, 1);
@@ -86,13 +93,18 @@ export class RegisterFile {
   readonly words: Int32Array;
   readonly #wide: BigInt64Array;
   readonly #idr: IdRegisters;
+  readonly #nonSecureInit: boolean;
   readonly #writable: ReadonlyMap<number, WritableWord>;
 
-  /** @param memory REGISTER_BYTES, shared or not. Its contents are lost. */
-  constructor(idr: IdRegisters, memory: ArrayBufferLike) {
+  /**
+   * @param memory REGISTER_BYTES, shared or not. Its contents are lost.
+   * @param nonSecureInit SmmuConfig.nonSecureInit.
+   */
+  constructor(idr: IdRegisters, memory: ArrayBufferLike, nonSecureInit = false) {
     this.words = new Int32Array(memory, 0, REGISTER_BYTES / 4);
     this.#wide = new BigInt64Array(memory, 0, REGISTER_BYTES / 8);
     this.#idr = idr;
+    this.#nonSecureInit = nonSecureInit;
     this.#writable = writableWords(idr);
     this.reset();
   }
@@ -110,7 +122,7 @@ export class RegisterFile {
   }
 
   read(offset: number, sizeBytes: number, security: SecurityState): bigint {
-    return readRegister(this.words, offset, sizeBytes, security);
+    return readRegister(this.words, offset, sizeBytes, security, this.#nonSecureInit);
   }
 
   /**
@@ -119,7 +131,7 @@ export class RegisterFile {
    */
   write(offset: number, sizeBytes: number, value: bigint, security: SecurityState): Register | undefined {
     if (!isLegalAccess(offset, sizeBytes)) return undefined;
-    if (isSecureOffset(offset) && security !== SECURE) return undefined;
+    if (isRefused(offset, security, this.#nonSecureInit)) return undefined;
     const index = offset >>> 2;
     const low = this.#merge(index, Number(BigInt.asIntN(32, value)));
     if (sizeBytes === 4) {

@@ -54,7 +54,7 @@ export class Tcu implements EventChannel, Surroundings {
   ) {
     this.#config = config;
     this.#channel = channel;
-    this.registers = new RegisterFile(config.idr, registers);
+    this.registers = new RegisterFile(config.idr, registers, config.nonSecureInit);
     const states: readonly SecurityState[] = this.registers.secureImpl ? SECURITY_STATES : [NON_SECURE];
     this.#interfaces = states.map((security) => {
       const bank = new Bank(this.registers, security);
