@@ -26,10 +26,16 @@ export interface SharedMachine {
 /** A Non-secure and a Secure physical address space, by Security state. */
 export type AddressSpaces = readonly [PhysicalAddressSpace, PhysicalAddressSpace];
 
-/** Reserves everything that the threads of a machine share. The caller is thread 0 of the guest memory. */
-export function shareMachine(machine: Machine, lanes: number): { shared: SharedMachine; view: MachineView } {
+/**
+ * Reserves everything that the threads of a machine share. The caller is thread 0 of the guest memory.
+ * @param memory zeroed memory of the machine's regions, for those who recycle it.
+ */
+export function shareMachine(
+  machine: Machine,
+  lanes: number,
+  memory: GuestMemory = GuestMemory.create(machine.regions),
+): { shared: SharedMachine; view: MachineView } {
   const shape = { smmus: machine.smmus.length, lanes, devices: machine.devices.length };
-  const memory = GuestMemory.create(machine.regions);
   const shared: SharedMachine = {
     machine,
     shape,

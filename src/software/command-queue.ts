@@ -43,6 +43,29 @@ export class CommandQueue {
     }
   }
 
+  /** Commands for which there is room now. */
+  get space(): number {
+    return this.#space(this.#registers.read('CMDQ_CONS') & this.#indexMask);
+  }
+
+  /**
+   * Publishes commands without waiting; there must be {@link space} for them.
+   * @returns their end, for {@link hasConsumed}.
+   */
+  post(commands: readonly CommandWords[]): number {
+    for (const command of commands) this.#put(command);
+    this.#registers.write('CMDQ_PROD', this.#prod);
+    return this.#prod;
+  }
+
+  /** Whether everything up to an end that {@link post} gave has been consumed. @throws CommandError */
+  hasConsumed(end: number): boolean {
+    const left = (this.#prod - this.#registers.read('CMDQ_CONS')) & this.#indexMask;
+    if (left <= ((this.#prod - end) & this.#indexMask)) return true;
+    this.#checkError();
+    return false;
+  }
+
   /** Issues commands and a CMD_SYNC, and waits until it has completed. @throws CommandError, DriverTimeout. */
   sync(commands: readonly CommandWords[] = []): void {
     this.issue([...commands, sync()]);

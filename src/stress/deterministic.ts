@@ -1,0 +1,191 @@
+/**
+ * A stress run in one thread (REQUIREMENTS H6): the parts of the threaded machine, its maintenance log, guards and event
+ * rings included, under a seeded scheduler. Same machine, same options: same bytes, same events, same report.
+ */
+import { SECURITY_STATES } from '../arch/security.js';
+import type { Machine } from '../machine/types.js';
+import type { GuestMemory } from '../memory/guest-memory.js';
+import { EventRingSender } from '../runtime/event-ring.js';
+import { type AddressSpaces, type MachineView, shareMachine } from '../runtime/shared-machine.js';
+import { SharedTbuChannel } from '../runtime/tbu-channel.js';
+import { TbuGuard } from '../runtime/tbu-guard.js';
+import { Tbu } from '../smmu/tbu/tbu.js';
+import { Tcu } from '../smmu/tcu/tcu.js';
+import { SpaceMemory } from '../software/port.js';
+import type { Actor } from './actor.js';
+import { DmaActor } from './dma-actor.js';
+import type { Finding } from './finding.js';
+import { Ledger } from './ledger.js';
+import type { StressOptions } from './options.js';
+import type { StressOutcome } from './outcome.js';
+import { planStress, type StressPlan } from './plan.js';
+import { Random } from './random.js';
+import { GuardedLink, RoomyEvents, ScheduledPort, ScheduledSpace, TcuActor } from './scheduled-ports.js';
+import { type GrantSource, RandomGrants, RecordedGrants, Scheduler } from './scheduler.js';
+import { SoftwareActor } from './software-actor.js';
+
+export interface DeterministicOptions extends StressOptions {
+  /** Accesses of devices and changes of software, together; at least so many. */
+  readonly operations: number;
+  /** A recorded schedule instead of one from the seed. */
+  readonly schedule?: ArrayLike<number>;
+  /** Zeroed memory of the machine's regions, for those who run many. */
+  readonly memory?: GuestMemory;
+}
+
+export interface DeterministicReport extends StressOutcome {
+  /** The grants of the run: with it, the same run again. */
+  readonly schedule: readonly number[];
+}
+
+const SCHEDULE_CHANCE = 2000;
+/** Rounds within which everybody must come to rest. */
+const SETTLE_ROUNDS = 100_000;
+
+interface SmmuParts {
+  readonly tcu: Tcu;
+  readonly channel: SharedTbuChannel;
+  readonly actor: TcuActor;
+}
+
+class DeterministicMachine {
+  readonly findings: Finding[] = [];
+  readonly smmus: readonly SmmuParts[];
+  readonly devices: readonly DmaActor[];
+  readonly tbus: Tbu[] = [];
+  readonly software: readonly SoftwareActor[];
+  readonly #machine: Machine;
+  readonly #options: DeterministicOptions;
+  readonly #view: MachineView;
+  readonly #plan: StressPlan;
+  readonly #ledger: Ledger;
+  #scheduler: Scheduler | undefined;
+  readonly #point = () => this.#scheduler?.point();
+  readonly #report = (finding: Finding) => this.findings.push(finding);
+
+  constructor(machine: Machine, options: DeterministicOptions) {
+    this.#machine = machine;
+    this.#options = options;
+    this.#plan = planStress(machine, options.seed);
+    this.#view = shareMachine(machine, this.#plan.streams.length, options.memory).view;
+    this.#ledger = new Ledger(this.#plan, Ledger.allocate(this.#plan));
+    this.smmus = machine.smmus.map((_, index) => this.#smmu(index));
+    this.devices = this.#plan.streams.map((_, index) => this.#device(index));
+    this.software = this.#plan.interfaces.map((_, index) => this.#software(index));
+  }
+
+  get actors(): readonly Actor[] {
+    return [...this.smmus.map(({ actor }) => actor), ...this.devices, ...this.software];
+  }
+
+  get operations(): number {
+    let sum = 0;
+    for (const actor of this.devices) sum += actor.operations;
+    for (const actor of this.software) sum += actor.operations;
+    return sum;
+  }
+
+  run(): DeterministicReport {
+    for (const software of this.software) software.boot();
+    const { operations, schedule, seed } = this.#options;
+    const source: GrantSource =
+      schedule === undefined
+        ? new RandomGrants(new Random(seed, SCHEDULE_CHANCE), this.actors.length)
+        : new RecordedGrants(schedule);
+    const isOver = () => this.findings.length > 0 || this.operations >= operations;
+    this.#scheduler = new Scheduler(this.actors, source, isOver);
+    this.#scheduler.run();
+    if (this.findings.length === 0) this.#finish(this.#scheduler);
+    return this.#summary(this.#scheduler.grants);
+  }
+
+  /** Everybody comes to rest; then nothing may be missing. */
+  #finish(scheduler: Scheduler): void {
+    for (const actor of this.actors) actor.stop();
+    const isAtRest = () => this.actors.every((actor) => actor.atRest);
+    const rested = scheduler.settle(isAtRest, SETTLE_ROUNDS);
+    if (rested) for (const software of this.software) software.finish();
+    if (rested && scheduler.settle(isAtRest, SETTLE_ROUNDS)) return;
+    const busy = this.actors.filter((actor) => !actor.atRest).map(({ name }) => name);
+    this.#report({
+      kind: 'software-stuck',
+      actor: busy[0]!,
+      summary: `${busy.join(', ')}: not at rest after ${SETTLE_ROUNDS} rounds`,
+      details: [],
+    });
+  }
+
+  #smmu(index: number): SmmuParts {
+    const { id, config } = this.#machine.smmus[index]!;
+    const { control, shared } = this.#view;
+    const channel = new SharedTbuChannel(control, control.offsets.smmus[index]!);
+    const io = { interrupt() {} };
+    const tcu = new Tcu(config, this.#spaces(index), channel, io, shared.registers[index]!);
+    return { tcu, channel, actor: new TcuActor(id, tcu, channel) };
+  }
+
+  #device(index: number): DmaActor {
+    const stream = this.#plan.streams[index]!;
+    const { smmu } = this.#plan.interfaces[stream.interface]!;
+    const { control } = this.#view;
+    const { tcu, channel } = this.smmus[smmu]!;
+    const at = control.offsets.smmus[smmu]!;
+    const slot = at.slots[index]!;
+    const limit = this.#view.smmuLimit(smmu, 'to make room');
+    const sender = new EventRingSender(control, at, slot, limit);
+    const events = new RoomyEvents(sender, control, slot, () => channel.drainEvents(tcu));
+    const spaces = this.#spaces(smmu);
+    const tbu = new Tbu(this.#machine.smmus[smmu]!.config, spaces, events);
+    this.tbus.push(tbu);
+    const link = new GuardedLink(tbu, new TbuGuard(control, at, slot, tbu, limit), spaces);
+    const { seed, check } = this.#options;
+    return new DmaActor({
+      ...{ plan: this.#plan, stream: index, link, ledger: this.#ledger, seed, check },
+      report: this.#report,
+    });
+  }
+
+  #software(index: number): SoftwareActor {
+    const { smmu, security } = this.#plan.interfaces[index]!;
+    const { tcu, actor } = this.smmus[smmu]!;
+    const spaces = this.#spaces(smmu);
+    const { seed, profile, check } = this.#options;
+    return new SoftwareActor({
+      ...{ plan: this.#plan, interface: index, ledger: this.#ledger, seed, profile, check },
+      port: new ScheduledPort(tcu, security, this.#point, () => actor.step()),
+      memory: SECURITY_STATES.map((space) => new SpaceMemory(spaces[space])),
+      report: this.#report,
+    });
+  }
+
+  #spaces(smmu: number): AddressSpaces {
+    const [nonSecure, secure] = this.#view.spacesOf(smmu);
+    return [new ScheduledSpace(nonSecure, this.#point), new ScheduledSpace(secure, this.#point)];
+  }
+
+  #summary(schedule: readonly number[]): DeterministicReport {
+    const { seed, profile } = this.#options;
+    return {
+      machine: this.#machine.name,
+      seed,
+      profile,
+      operations: this.operations,
+      smmus: this.smmus.map(({ tcu }, index) => ({
+        name: this.#machine.smmus[index]!.id,
+        ...tcu.counters,
+        tbus: this.#plan.streams.flatMap((stream, at) =>
+          this.#plan.interfaces[stream.interface]!.smmu === index ? [this.tbus[at]!.counters] : [],
+        ),
+      })),
+      streams: this.devices.map(({ name, statistics }) => ({ name, ...statistics })),
+      software: this.software.map(({ name, statistics }) => ({ name, ...statistics })),
+      findings: this.findings,
+      schedule,
+    };
+  }
+}
+
+/** Runs once. @throws Error when the machine is not fit for a stress run. */
+export function runDeterministic(machine: Machine, options: DeterministicOptions): DeterministicReport {
+  return new DeterministicMachine(machine, options).run();
+}

@@ -1,0 +1,180 @@
+/**
+ * The plan of a stress run: which streams there are, which input pages they use, and which memory is whose. A pure
+ * function of machine and seed, cloneable, so that every thread works from the same one.
+ *
+ * Each programming interface (an SMMU and a Security state with at least one device) has memory of its own:
+ *
+ *     window    the input addresses of its slots are also the physical addresses of these pages, so that a stream
+ *               that bypasses translation reaches memory that belongs to it
+ *     frames    pages that slots are mapped to; a Secure interface has some in each PA space
+ *     tables    what its driver allocates: Stream table, CDs, page tables, queues
+ */
+import { IDR5 } from '../arch/id-registers.js';
+import { get } from '../arch/layout.js';
+import { NON_SECURE, SECURE, SECURITY_NAMES, SECURITY_STATES, type SecurityState } from '../arch/security.js';
+import type { Machine } from '../machine/types.js';
+import { homeRegion } from '../runtime/boot-plan.js';
+import { GRANULE_BITS, type Granule } from '../software/page-tables.js';
+import { Random } from './random.js';
+
+/** Input pages of an interface: as many as give runs of several pages and yet are all visited often. */
+export const SLOTS = 24;
+/** Contexts of an interface that a stream may be switched between. */
+export const CONTEXTS = 2;
+/** Frames of an interface in a PA space: fewer than all slots of all contexts need, so that they are reused soon. */
+const FRAMES = 36;
+/** Lines of a page that are written and compared, evenly spread over it. */
+export const LINES = 16;
+/** Bytes of a line: one access of a device, aligned, so that each of its double-words is single-copy atomic. */
+export const LINE_BYTES = 64;
+
+/** Shares of memory are cut at multiples of this, the largest granule. */
+const ALIGNMENT_BYTES = 0x1_0000;
+/** What a driver gets for its structures at most: the largest Stream table is two levels of 16 StreamID bits. */
+const TABLES_BYTES_MAX = 0x100_0000;
+
+export interface FramePool {
+  readonly space: SecurityState;
+  readonly base: number;
+  readonly count: number;
+}
+
+export interface InterfacePlan {
+  readonly smmu: number;
+  readonly security: SecurityState;
+  /** As reports say it: `smmu0/non-secure`. */
+  readonly name: string;
+  readonly granule: Granule;
+  readonly granuleBytes: number;
+  /** Input address of slot 0, and the physical address of the window. */
+  readonly window: number;
+  /** The pool in the interface's own PA space first. */
+  readonly pools: readonly FramePool[];
+  readonly tables: { readonly base: number; readonly sizeBytes: number };
+  /** Indices into StressPlan.streams. */
+  readonly streams: readonly number[];
+}
+
+export interface StreamPlan {
+  /** Index into Machine.devices. */
+  readonly device: number;
+  readonly name: string;
+  readonly StreamID: number;
+  /** Index into StressPlan.interfaces. */
+  readonly interface: number;
+  /** The lines that this stream alone writes are those of which the number modulo `writers` is this. */
+  readonly writer: number;
+  readonly writers: number;
+}
+
+export interface StressPlan {
+  readonly interfaces: readonly InterfacePlan[];
+  readonly streams: readonly StreamPlan[];
+}
+
+/** A region's memory, handed out from its base on. */
+class Share {
+  #next: number;
+  readonly #end: number;
+
+  constructor(base: number, end: number) {
+    this.#next = Math.ceil(base / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
+    this.#end = end;
+  }
+
+  take(sizeBytes: number): number {
+    const base = this.#next;
+    this.#next = Math.ceil((base + sizeBytes) / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
+    if (this.#next > this.#end) throw new Error('the memory of this machine is too small for a stress run');
+    return base;
+  }
+
+  takeRest(maxBytes: number): { base: number; sizeBytes: number } {
+    const sizeBytes = Math.min(maxBytes, this.#end - this.#next);
+    const base = this.take(Math.floor(sizeBytes / ALIGNMENT_BYTES) * ALIGNMENT_BYTES);
+    return { base, sizeBytes: this.#next - base };
+  }
+}
+
+interface Home {
+  readonly smmu: number;
+  readonly security: SecurityState;
+  readonly devices: readonly number[];
+}
+
+/** @throws Error when no device sits behind an SMMU, or a region is too small. */
+export function planStress(machine: Machine, seed: number): StressPlan {
+  const random = new Random(seed, 0);
+  const homes = homesOf(machine);
+  if (homes.length === 0) throw new Error('no device of this machine sits behind an SMMU');
+  const shares = sharesOf(machine, homes);
+  const streams: StreamPlan[] = [];
+  const interfaces = homes.map(({ smmu, security, devices }, index): InterfacePlan => {
+    const granule = random.pick(granulesOf(machine, smmu));
+    const granuleBytes = 2 ** GRANULE_BITS[granule];
+    const own = shares[index]![security]!;
+    const window = own.take(SLOTS * granuleBytes);
+    const spaces = security === SECURE ? [SECURE, NON_SECURE] : [NON_SECURE];
+    const pools = (spaces as SecurityState[]).flatMap((space) => {
+      const share = shares[index]![space];
+      return share === undefined ? [] : [{ space, base: share.take(FRAMES * granuleBytes), count: FRAMES }];
+    });
+    const first = streams.length;
+    for (const [writer, device] of devices.entries()) {
+      const { id, StreamID } = machine.devices[device]!;
+      streams.push({ device, name: id, StreamID, interface: index, writer, writers: devices.length });
+    }
+    return {
+      smmu,
+      security,
+      name: `${machine.smmus[smmu]!.id}/${SECURITY_NAMES[security]}`,
+      granule,
+      granuleBytes,
+      window,
+      pools,
+      tables: own.takeRest(TABLES_BYTES_MAX),
+      streams: devices.map((_, position) => first + position),
+    };
+  });
+  return { interfaces, streams };
+}
+
+function homesOf(machine: Machine): Home[] {
+  return machine.smmus.flatMap((_, smmu) =>
+    SECURITY_STATES.flatMap((security) => {
+      const devices = [...machine.devices.keys()].filter(
+        (index) => machine.devices[index]!.smmu === smmu && machine.devices[index]!.SEC_SID === security,
+      );
+      return devices.length === 0 ? [] : [{ smmu, security, devices }];
+    }),
+  );
+}
+
+/** Every interface's part of the largest region of each PA space that it may use, by Security state. */
+function sharesOf(machine: Machine, homes: readonly Home[]): (Share | undefined)[][] {
+  const users = homes.map(({ smmu, security }) =>
+    SECURITY_STATES.map((space) => {
+      if (space > security) return undefined;
+      const region = homeRegion(machine, smmu, space);
+      return region.security === space ? region : undefined;
+    }),
+  );
+  const all = users.flat();
+  const taken = new Map<string, number>();
+  return users.map((regions) =>
+    regions.map((region) => {
+      if (region === undefined) return undefined;
+      const sizeBytes = region.sizeBytes / all.filter((other) => other === region).length;
+      const position = taken.get(region.id) ?? 0;
+      taken.set(region.id, position + 1);
+      const base = region.base + position * sizeBytes;
+      return new Share(base, Math.floor(base + sizeBytes));
+    }),
+  );
+}
+
+function granulesOf(machine: Machine, smmu: number): Granule[] {
+  const words = [machine.smmus[smmu]!.config.idr.IDR5];
+  const has = { '4KiB': IDR5.fields.GRAN4K, '16KiB': IDR5.fields.GRAN16K, '64KiB': IDR5.fields.GRAN64K };
+  return (Object.keys(has) as Granule[]).filter((granule) => get(words, has[granule]) === 1);
+}
