@@ -18,7 +18,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   bus: ['arch', 'memory', 'smmu'],
   devices: ['arch', 'memory', 'smmu'],
   software: ['arch', 'memory', 'smmu'],
-  iommufd: ['arch', 'memory', 'smmu'],
+  iommufd: ['arch', 'memory', 'smmu', 'software'],
   explain: ['arch', 'memory', 'smmu'],
   machine: ['arch', 'memory', 'smmu', 'bus', 'devices', 'software', 'iommufd'],
   runtime: ['arch', 'memory', 'smmu', 'bus', 'devices', 'software', 'iommufd', 'machine'],

@@ -9,6 +9,8 @@ export interface MemoryRegionSpec {
   /** Physical address of the first byte. */
   readonly base: number;
   readonly sizeBytes: number;
+  /** The region has no memory of its own but shows a part of another: a guest's memory, which is some of its host's. */
+  readonly alias?: { readonly of: string; readonly offset: number };
 }
 
 /** A range of physical addresses that lies in one slab. */
@@ -39,17 +41,35 @@ const PA_LIMIT = 2 ** 52;
  */
 export function place(regions: readonly MemoryRegionSpec[]): Placement {
   const slabBytes = [reservedBytes(0)];
-  const placed: PlacedRegion[] = [];
-  for (const region of regions) {
+  const placed = new Map<string, PlacedRegion>();
+  // What aliases show is placed before them.
+  const inOrder = [...regions.filter(({ alias }) => !alias), ...regions.filter(({ alias }) => alias)];
+  for (const region of inOrder) {
+    const { id, base, sizeBytes, alias } = region;
     checkRegion(region, placed);
-    placed.push({
-      id: region.id,
-      base: region.base,
-      sizeBytes: region.sizeBytes,
-      pieces: cutIntoPieces(region, slabBytes),
-    });
+    const pieces =
+      alias === undefined
+        ? cutIntoPieces(region, slabBytes)
+        : aliasPieces(region, placed.get(alias.of), alias.offset);
+    placed.set(id, { id, base, sizeBytes, pieces });
   }
-  return { regions: placed, slabBytes };
+  return { regions: regions.map(({ id }) => placed.get(id)!), slabBytes };
+}
+
+/** The pieces of a part of another region, at the alias's addresses. */
+function aliasPieces(region: MemoryRegionSpec, of: PlacedRegion | undefined, offset: number): Piece[] {
+  if (of === undefined || offset < 0 || offset % 8 !== 0 || offset + region.sizeBytes > of.sizeBytes) {
+    throw new Error(`memory region ${region.id}: no part of a region that has it`);
+  }
+  const start = of.base + offset;
+  const end = start + region.sizeBytes;
+  return of.pieces.flatMap((piece) => {
+    const from = Math.max(start, piece.pa);
+    const until = Math.min(end, piece.pa + piece.sizeBytes);
+    if (from >= until) return [];
+    const part = partOf(piece, from, until);
+    return [{ ...part, pa: region.base + (from - start) }];
+  });
 }
 
 /** Takes room at the end of the last slab, and opens slabs as needed. */
@@ -68,14 +88,14 @@ function cutIntoPieces(region: MemoryRegionSpec, slabBytes: number[]): Piece[] {
   return pieces;
 }
 
-function checkRegion(region: MemoryRegionSpec, earlier: readonly MemoryRegionSpec[]): void {
+function checkRegion(region: MemoryRegionSpec, earlier: ReadonlyMap<string, PlacedRegion>): void {
   const { id, base, sizeBytes } = region;
   const fits = Number.isSafeInteger(base) && base >= 0 && sizeBytes > 0 && base + sizeBytes <= PA_LIMIT;
   // Aligned to words, or a 64-bit access that is aligned in the guest would not be aligned in the slab.
   if (!fits || base % 8 !== 0 || sizeBytes % 8 !== 0) {
     throw new Error(`memory region ${id}: no multiple of 8 bytes below 2^52 at ${base}, ${sizeBytes} bytes`);
   }
-  if (earlier.some((other) => other.id === id)) throw new Error(`memory region ${id} is given twice`);
+  if (earlier.has(id)) throw new Error(`memory region ${id} is given twice`);
 }
 
 /** The pieces that are seen when the first region that claims an address has it, by ascending address. */

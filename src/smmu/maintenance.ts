@@ -36,6 +36,12 @@ export interface TbuChannel {
    * CMD_SYNC completes, and an ACK register follows its request, only then (IHI 0070 3.21.1, 4.7.3).
    */
   settled(): boolean;
+  /**
+   * Carries out what it has gathered, for a channel that forwards COMMAND messages to where they can fail: the
+   * SMMU below an accelerated one. Asked before their consumption shows in CMDQ_CONS.
+   * @returns how many of the latest COMMAND messages were not carried out; these and only these have had no effect.
+   */
+  carryOut?(): number;
 }
 
 /** A TBU's way to its TCU: event records, in order. */

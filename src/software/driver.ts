@@ -256,6 +256,22 @@ export class SmmuDriver {
     this.#streamTable.write(StreamID, ABORT_STE);
   }
 
+  /** Gives a stream an STE that was made elsewhere: a hypervisor's. */
+  writeSTE(StreamID: number, words: Uint32Array): void {
+    this.#streamTable.write(StreamID, words);
+  }
+
+  /** Takes a VMID for a stage 2 whose tables are kept elsewhere. */
+  allocateVMID(): number {
+    return this.#VMIDs.allocate();
+  }
+
+  /** Gives a VMID back, after its TLB entries have gone. */
+  freeVMID(VMID: number): void {
+    this.#sync([tlbiS12VMAll(VMID)]);
+    this.#VMIDs.free(VMID);
+  }
+
   /** Makes a stream's STE invalid: its accesses abort and are recorded as C_BAD_STE. */
   detach(StreamID: number): void {
     this.#streamTable.clear(StreamID);

@@ -2,8 +2,8 @@
  * A Stream table in memory (IHI 0070 3.3.1, 5.1, 5.2): linear, or two levels of which the second appears as needed,
  * and the procedures by which an entry changes while the SMMU may be reading it (3.21.3.1).
  */
-import { encode } from '../arch/layout.js';
-import { L1STD } from '../arch/structures.js';
+import { encode, get } from '../arch/layout.js';
+import { L1STD, STE } from '../arch/structures.js';
 import type { PageAllocator } from './page-allocator.js';
 import { type CpuMemory, DriverError } from './port.js';
 import type { RegisterInterface } from './register-interface.js';
@@ -23,6 +23,42 @@ function doubleWords(words: Uint32Array): bigint[] {
     { length: DOUBLE_WORDS },
     (_, i) => (BigInt(words[2 * i + 1]!) << 32n) | BigInt(words[2 * i]!),
   );
+}
+
+type SteField = keyof typeof STE.fields;
+
+/** The bits that fields have in one double-word of an STE. */
+function bitsOf(index: number, names: readonly SteField[]): bigint {
+  const words = encode(STE, Object.fromEntries(names.map((name) => [name, -1n])));
+  return doubleWords(words)[index]!;
+}
+
+const V = bitsOf(0, ['V']);
+const CONFIG = bitsOf(0, ['Config']);
+/** What stage 1 alone looks at. */
+const STAGE_1: readonly SteField[] = [
+  ...(['S1Fmt', 'S1ContextPtr', 'S1CDMax', 'S1DSS', 'S1CIR', 'S1COR', 'S1CSH'] as const),
+  ...(['S1PIE', 'S1MPAM', 'S1STALLD', 'STRW'] as const),
+];
+const STAGE_1_BITS = [bitsOf(0, STAGE_1), bitsOf(1, STAGE_1)] as const;
+const ALL = 2n ** 64n - 1n;
+
+/** The bits of an STE that the SMMU looks at, by V and Config (5.2). */
+function usedBits([first]: readonly bigint[]): bigint[] {
+  const used = new Array<bigint>(DOUBLE_WORDS).fill(0n);
+  used[0] = V;
+  if ((first! & V) === 0n) return used;
+  used[0] = V | CONFIG;
+  const config = get([Number(first! & 0xffff_ffffn)], STE.fields.Config);
+  if (config < 4) return used;
+  used[1] = ALL & ~STAGE_1_BITS[1];
+  if ((config & 1) !== 0) {
+    used[0] |= STAGE_1_BITS[0];
+    used[1] = ALL;
+    // S2VMID tags the TLB entries of stage 1 as well.
+    used[2] = bitsOf(2, ['S2VMID']);
+  }
+  return (config & 2) === 0 ? used : used.fill(ALL, 2);
 }
 
 export class StreamTable {
@@ -63,30 +99,39 @@ export class StreamTable {
   }
 
   /**
-   * Replaces an STE. A valid entry of which one double-word changes is changed by one store, since 64 bits are
-   * single-copy atomic; otherwise the entry is invalid while its parts are written, and V comes last.
+   * Replaces an STE. What the SMMU does not look at is written first; if one double-word remains, it is the change, since 64
+   * bits are single-copy atomic, and the stream always has an old or a new STE. Otherwise the entry is invalid
+   * while its parts are written, and V comes last.
    */
   write(StreamID: number, words: Uint32Array): void {
     const pa = this.#entry(StreamID);
     const next = doubleWords(words);
     const current = next.map((_, i) => this.#memory.load64(pa + 8 * i));
-    const changed = next.flatMap((value, i) => (value === current[i] ? [] : [i]));
-    const V = 1n;
-    if (changed.length === 0) return;
-    if (changed.length === 1 && (current[0]! & V) === V) {
-      this.#memory.store64(pa + 8 * changed[0]!, next[changed[0]!]!);
-      this.#invalidate(StreamID, true);
+    const used = usedBits(current);
+    const usedNext = usedBits(next);
+    const prepared = next.map((value, i) => (current[i]! & used[i]!) | (value & ~used[i]!));
+    const critical = next.flatMap((value, i) =>
+      (prepared[i]! & usedNext[i]!) === (value & usedNext[i]!) ? [] : [i],
+    );
+    if (critical.length > 1) {
+      this.#store(StreamID, pa, current, [current[0]! & ~V, ...current.slice(1)]);
+      this.#store(StreamID, pa, [current[0]! & ~V, ...current.slice(1)], [next[0]! & ~V, ...next.slice(1)]);
+      this.#store(StreamID, pa, [next[0]! & ~V, ...next.slice(1)], next);
       return;
     }
-    if ((current[0]! & V) === V) {
-      this.#memory.store64(pa, current[0]! & ~V);
-      this.#invalidate(StreamID, true);
-    }
-    for (let i = 1; i < DOUBLE_WORDS; i++) this.#memory.store64(pa + 8 * i, next[i]!);
-    this.#memory.store64(pa, next[0]! & ~V);
-    this.#invalidate(StreamID, true);
-    this.#memory.store64(pa, next[0]!);
-    this.#invalidate(StreamID, true);
+    // The critical double-word keeps all its old bits until it changes as a whole.
+    const before = prepared.map((value, i) => (critical.includes(i) ? current[i]! : value));
+    const after = before.map((value, i) => (critical.includes(i) ? next[i]! : value));
+    this.#store(StreamID, pa, current, before);
+    this.#store(StreamID, pa, before, after);
+    this.#store(StreamID, pa, after, next);
+  }
+
+  /** Stores the double-words that change, and has the SMMU forget the STE if one does. */
+  #store(StreamID: number, pa: number, from: readonly bigint[], to: readonly bigint[]): void {
+    const changed = to.flatMap((value, i) => (value === from[i] ? [] : [i]));
+    for (const i of changed) this.#memory.store64(pa + 8 * i, to[i]!);
+    if (changed.length > 0) this.#invalidate(StreamID, true);
   }
 
   /** Makes an STE invalid: the stream's transactions abort with C_BAD_STE. */

@@ -8,6 +8,21 @@ const RAM = { id: 'ram', base: 0x4000_0000, sizeBytes: 0x10_0000 };
 const SECURE = { id: 'secure', base: 0x4000_8000, sizeBytes: 0x4000 };
 const OTHER = { id: 'other-secure', base: 0x4000_8000, sizeBytes: 0x4000 };
 
+describe("aliases: memory of a guest, which is some of its host's", () => {
+  it('shows a part of another region at an address of its own, and nothing beyond it', () => {
+    const guest = { id: 'guest', base: 0x8000, sizeBytes: 0x2000, alias: { of: 'ram', offset: 0x3000 } };
+    const memory = GuestMemory.create([guest, RAM]);
+    const space = memory.space(['guest']);
+    store64(space, 0x8010, 7n);
+    expect(load64(memory.space(['ram']), RAM.base + 0x3010)).toBe(7n);
+    expect(space.resolve(0x8000 + 0x2000)).toBe(-1);
+    expect(() =>
+      GuestMemory.create([RAM, { ...guest, alias: { of: 'ram', offset: RAM.sizeBytes } }]),
+    ).toThrow();
+    expect(() => GuestMemory.create([{ ...guest, alias: { of: 'none', offset: 0 } }])).toThrow();
+  });
+});
+
 describe('A15: secure memory over the non-secure', () => {
   const memory = GuestMemory.create([RAM, SECURE, OTHER]);
   const nonSecure = memory.space(['ram']);

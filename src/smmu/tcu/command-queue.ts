@@ -25,7 +25,7 @@ import { NON_SECURE } from '../../arch/security.js';
 import type { PhysicalAddressSpace } from '../../memory/address-space.js';
 import type { GlobalErrors } from './gerror.js';
 import type { Interrupts } from './interrupts.js';
-import { entriesUsed, entryAddress, nextIndex, type QueueGeometry, queueGeometry } from './queue.js';
+import { entriesUsed, entryAddress, indexMask, type QueueGeometry, queueGeometry } from './queue.js';
 import { type Bank, maskOf } from './registers.js';
 
 /** Commands consumed in one step at most: enough that the steps cost nothing, few enough that others get their turn. */
@@ -38,8 +38,13 @@ const MSI_ADDRESS: Field = { hi: SYNC.MSIAddress.hi - 64, lo: SYNC.MSIAddress.lo
 
 /** What becomes of a legal command. */
 export interface CommandExecutor {
-  /** Executes any command but CMD_SYNC. The words are valid during the call only. */
-  execute(command: Command, words: Int32Array): void;
+  /**
+   * Executes any command but CMD_SYNC. The words are valid during the call only.
+   * @returns whether it went to the TBUs.
+   */
+  execute(command: Command, words: Int32Array): boolean;
+  /** How many of the latest commands that went to the TBUs could not be carried out (TbuChannel.carryOut). */
+  carryOut(): number;
   /** Whether everything that was executed so far has taken effect everywhere (4.7.3). */
   settled(): boolean;
 }
@@ -57,6 +62,10 @@ export class CommandQueue {
   /** A CMD_SYNC stands in `#words` and waits; it was fetched once and is completed once. */
   #syncing = false;
   #consumed = 0;
+  /** Commands executed since CMDQ_CONS was written: they are consumed when they have been carried out. */
+  #ahead = 0;
+  /** Which of them went to the TBUs. */
+  readonly #sent: number[] = [];
 
   /** @param log2Max IDR1.CMDQS. */
   constructor(
@@ -84,6 +93,7 @@ export class CommandQueue {
 
   reset(): void {
     this.#syncing = false;
+    this.#ahead = this.#sent.length = 0;
   }
 
   /** Commands consumed since the instance was made. */
@@ -109,6 +119,7 @@ export class CommandQueue {
       fetched++;
       this.#consume(queue);
     }
+    this.#carryOut();
     return synced || fetched > 0;
   }
 
@@ -118,13 +129,14 @@ export class CommandQueue {
     if (enabled === 0 || this.#syncing || this.#errors.isActive('CMDQ_ERR')) return false;
     // Choice: inconsistent-indexes.
     const used = entriesUsed(bank.read('CMDQ_PROD'), bank.read('CMDQ_CONS'), log2Size);
-    return used > 0 && used <= 2 ** log2Size;
+    return used > this.#ahead && used <= 2 ** log2Size;
   }
 
   /** Consumes one command, or stops: at an error, or at a CMD_SYNC that has to wait. Either shows in `#mayFetch`. */
   #consume(queue: QueueGeometry): void {
     const words = this.#words;
-    if (!this.#space.load(entryAddress(queue, this.#bank.read('CMDQ_CONS')), words, COMMAND_BYTES / 8)) {
+    const index = this.#bank.read('CMDQ_CONS') + this.#ahead;
+    if (!this.#space.load(entryAddress(queue, index), words, COMMAND_BYTES / 8)) {
       this.#fail(CERROR_ABT);
       return;
     }
@@ -138,15 +150,30 @@ export class CommandQueue {
       this.#completeSync();
       return;
     }
-    this.#executor.execute(command, words);
-    this.#advance();
+    if (this.#executor.execute(command, words)) this.#sent.push(this.#ahead);
+    this.#ahead++;
+  }
+
+  /** Lets CMDQ_CONS follow. @returns false when a command could not be carried out: the queue stops there. */
+  #carryOut(): boolean {
+    const failed = this.#executor.carryOut();
+    const done = failed === 0 ? this.#ahead : this.#sent[this.#sent.length - failed]!;
+    this.#ahead = this.#sent.length = 0;
+    this.#advance(done);
+    if (failed > 0) this.#stop(CERROR_ILL);
+    return failed === 0;
   }
 
   /** The consumption is to be seen before the interrupt (3.18, 4.7.3). */
   #completeSync(): boolean {
+    if (!this.#carryOut()) {
+      // What came before is not done: the CMD_SYNC has not been reached.
+      this.#syncing = false;
+      return true;
+    }
     if (!this.#executor.settled()) return false;
     this.#syncing = false;
-    this.#advance();
+    this.#advance(1);
     if (get(this.#words, SYNC.CS) === SIG_IRQ) {
       const data = get(this.#words, SYNC.MSIData) | 0;
       const addressLo = this.#words[2]! & maskOf(MSI_ADDRESS, 0);
@@ -157,16 +184,23 @@ export class CommandQueue {
     return true;
   }
 
-  #advance(): void {
+  #advance(commands: number): void {
+    if (commands === 0) return;
     const bank = this.#bank;
-    this.#consumed++;
+    this.#consumed += commands;
     const { log2Size } = queueGeometry(bank, 'CMDQ_BASE', this.#log2Max, COMMAND_BYTES);
     const cons = bank.read('CMDQ_CONS');
-    bank.write('CMDQ_CONS', (cons & bank.mask('CMDQ_CONS', 'ERR')) | nextIndex(cons, log2Size));
+    const index = (cons + commands) & indexMask(log2Size);
+    bank.write('CMDQ_CONS', (cons & bank.mask('CMDQ_CONS', 'ERR')) | index);
   }
 
-  /** Stops at the culprit; the reason is visible before the error is (7.1). */
+  /** Stops at the culprit, after what came before it. */
   #fail(reason: number): void {
+    if (this.#carryOut()) this.#stop(reason);
+  }
+
+  /** The reason is visible before the error is (7.1). */
+  #stop(reason: number): void {
     const bank = this.#bank;
     const cons = bank.read('CMDQ_CONS') & ~bank.mask('CMDQ_CONS', 'ERR');
     bank.write('CMDQ_CONS', cons | (reason << ERR_SHIFT));

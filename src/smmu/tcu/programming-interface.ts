@@ -140,17 +140,23 @@ export class ProgrammingInterface {
   }
 
   /** CommandExecutor. */
-  execute(command: Command, words: Int32Array): void {
+  carryOut(): number {
+    return this.#channel.carryOut?.() ?? 0;
+  }
+
+  /** CommandExecutor. */
+  execute(command: Command, words: Int32Array): boolean {
     const { opcode } = command;
     // Choice: prefetch.
-    if (opcode === CMD_PREFETCH_CONFIG || opcode === CMD_PREFETCH_ADDR) return;
-    if ((opcode === CMD_ATC_INV || opcode === CMD_PRI_RESP) && !this.isEnabled) return;
+    if (opcode === CMD_PREFETCH_CONFIG || opcode === CMD_PREFETCH_ADDR) return false;
+    if ((opcode === CMD_ATC_INV || opcode === CMD_PRI_RESP) && !this.isEnabled) return false;
     const message = this.#message.fill(0);
     message[0] = MESSAGE_COMMAND;
     message.set(words, 1);
     message[5] = this.bank.security;
     this.#channel.broadcast(message);
     this.#surroundings.executed(command, words);
+    return true;
   }
 
   #stepUpdate(): boolean {
