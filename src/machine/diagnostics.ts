@@ -4,7 +4,7 @@
  * The reporter keeps the promise that nothing is reported twice: a value that was reported as an error is
  * marked, and rules look at marked values no more.
  */
-import type { SourceText } from './source.js';
+import type { Sources } from './source.js';
 
 export type Severity = 'error' | 'warning';
 
@@ -78,22 +78,20 @@ interface Found {
 }
 
 export class Reporter {
-  readonly #file: string;
-  readonly #source: SourceText;
+  readonly #sources: Sources;
   readonly #found: Found[] = [];
 
-  constructor(file: string, source: SourceText) {
-    this.#file = file;
-    this.#source = source;
+  constructor(sources: Sources) {
+    this.#sources = sources;
   }
 
   /** Reports at a place that is no value, as a key or an item. */
   at(rule: Rule, place: Place, message: string, help: string): void {
-    const { line, column } = this.#source.position(place.offset);
+    const { file, line, column } = this.#sources.locate(place.offset);
     const { code, severity } = rule;
     this.#found.push({
       offset: place.offset,
-      diagnostic: { code, severity, file: this.#file, line, column, path: place.path, message, help },
+      diagnostic: { code, severity, file, line, column, path: place.path, message, help },
     });
   }
 

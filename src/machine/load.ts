@@ -1,6 +1,7 @@
 /**
  * The front door: the text of a machine file in, a Machine or the list of everything that is wrong with it out.
  */
+import { type Addition, addItem, removeDevices } from './additions.js';
 import { type Diagnostic, Reporter } from './diagnostics.js';
 import { buildModel, type Model } from './model.js';
 import { applyOverrides, OverrideError, type Overrides, parseOverrides } from './overrides.js';
@@ -17,9 +18,9 @@ import { schema, yamlSyntax } from './rules/schema.js';
 import { checkSecureDevices, checkSecureEL2, checkSecureSupport } from './rules/secure.js';
 import { checkSoftware } from './rules/software.js';
 import { checkStreams } from './rules/streams.js';
-import { SourceText } from './source.js';
-import { parseTree } from './tree.js';
-import type { Machine } from './types.js';
+import { Sources, SourceText } from './source.js';
+import { type MapNode, parseTree } from './tree.js';
+import type { Machine, MachineSource } from './types.js';
 
 export type { Diagnostic, Overrides };
 export { OverrideError };
@@ -37,10 +38,39 @@ export interface LoadResult {
  * @throws OverrideError for a wrong command line; never for anything in the text
  */
 export function loadMachine(text: string, fileName: string, overrides: Overrides = {}): LoadResult {
-  const parsedOverrides = parseOverrides(overrides);
-  const source = new SourceText(text);
-  const reporter = new Reporter(fileName, source);
-  const { root, problems } = parseTree(source.text);
+  return realizeSource({ text, fileName, overrides }, [], new Set());
+}
+
+/**
+ * Realizes a machine from its file, with items that were added to it and without devices that were taken out.
+ * @throws OverrideError
+ */
+export function realizeSource(
+  source: MachineSource,
+  additions: readonly Addition[],
+  removed: ReadonlySet<string>,
+): LoadResult {
+  const parsedOverrides = parseOverrides(source.overrides);
+  const sources = new Sources();
+  const reporter = new Reporter(sources);
+  const root = readRoot(new SourceText(source.text), source.fileName, sources, reporter);
+  if (root === undefined) return { diagnostics: reporter.diagnostics() };
+  for (const addition of additions) addItem(root, addition, sources, reporter);
+  applyOverrides(root, parsedOverrides);
+  removeDevices(root, removed, source.text.length);
+  const model = buildModel(readMachine(root, reporter));
+  checkAll(model, reporter);
+  const diagnostics = reporter.diagnostics();
+  return reporter.failed ? { diagnostics } : { machine: realize(model, source), diagnostics };
+}
+
+function readRoot(
+  source: SourceText,
+  fileName: string,
+  sources: Sources,
+  reporter: Reporter,
+): MapNode | undefined {
+  const { root, problems } = parseTree(source.text, sources.add(fileName, source));
   for (const { offset, message } of problems) {
     reporter.at(yamlSyntax, { offset, path: '' }, message, 'correct the YAML; nothing else was checked');
   }
@@ -48,13 +78,7 @@ export function loadMachine(text: string, fileName: string, overrides: Overrides
     const message = root === undefined ? 'the file is empty' : 'the top level is no mapping';
     reporter.at(schema, { offset: 0, path: '' }, message, "begin with 'machine: NAME' and 'memory:'");
   }
-  if (root?.kind !== 'map') return { diagnostics: reporter.diagnostics() };
-
-  applyOverrides(root, parsedOverrides);
-  const model = buildModel(readMachine(root, reporter));
-  checkAll(model, reporter);
-  const diagnostics = reporter.diagnostics();
-  return reporter.failed ? { diagnostics } : { machine: realize(model), diagnostics };
+  return root?.kind === 'map' ? root : undefined;
 }
 
 /** In the order in which each group needs what the one before it found out. */

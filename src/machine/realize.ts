@@ -15,6 +15,7 @@ import { items } from './read.js';
 import type {
   DeviceInstance,
   Machine,
+  MachineSource,
   Mapping,
   SmmuInstance,
   SmmuInterrupts,
@@ -25,10 +26,11 @@ import type {
 /** The first interrupt number that is assigned where the file leaves one out: QEMU virt's first for its SMMU. */
 const FIRST_FREE_IRQ = 74;
 
-export function realize(model: Model): Machine {
+export function realize(model: Model, source: MachineSource): Machine {
   const irqs = assignInterrupts(model.smmus);
   return {
     name: must(usable(model.file.machine)),
+    source,
     regions: model.regions.map((region) => ({
       id: must(usable(region.id)),
       base: must(usable(region.base)),

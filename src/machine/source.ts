@@ -1,4 +1,4 @@
-/** The text of a machine file, and its lines and columns as an editor counts them. */
+/** The text of a machine file, its lines and columns as an editor counts them. */
 
 const BYTE_ORDER_MARK = '\uFEFF';
 
@@ -38,5 +38,23 @@ export class SourceText {
     if (start === undefined) return '';
     const end = this.text.indexOf('\n', start);
     return this.text.slice(start, end < 0 ? undefined : end).replace(/\r$/, '');
+  }
+}
+
+/** The texts that a machine is made of: its file, and what was plugged in since. Offsets count through all of them. */
+export class Sources {
+  readonly #parts: { readonly file: string; readonly start: number; readonly source: SourceText }[] = [];
+
+  /** @returns the offset of its first character. */
+  add(file: string, source: SourceText): number {
+    const last = this.#parts.at(-1);
+    const start = last === undefined ? 0 : last.start + last.source.text.length + 1;
+    this.#parts.push({ file, start, source });
+    return start;
+  }
+
+  locate(offset: number): Position & { readonly file: string } {
+    const { file, start, source } = this.#parts.findLast((part) => part.start <= offset)!;
+    return { file, ...source.position(offset - start) };
   }
 }

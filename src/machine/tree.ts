@@ -74,12 +74,13 @@ class TreeError extends Error {
   }
 }
 
-export function parseTree(text: string): ParsedTree {
+/** @param start the offset of the text's first character, where it is not the first text of its machine. */
+export function parseTree(text: string, start = 0): ParsedTree {
   const document = parseDocument(text, { prettyErrors: false, version: '1.2', logLevel: 'error' });
-  const problems = syntaxProblems(document);
+  const problems = syntaxProblems(document, start);
   if (problems.length > 0) return { root: undefined, problems };
   try {
-    return { root: toTree(document), problems: [] };
+    return { root: toTree(document, start), problems: [] };
   } catch (error) {
     if (!(error instanceof TreeError)) throw error;
     return { root: undefined, problems: [{ offset: error.offset, message: error.message }] };
@@ -89,10 +90,10 @@ export function parseTree(text: string): ParsedTree {
 /**
  * Every duplicate key, and the first of the other errors: what the parser says after losing its way is an echo.
  */
-function syntaxProblems(document: Document.Parsed): SyntaxProblem[] {
+function syntaxProblems(document: Document.Parsed, start: number): SyntaxProblem[] {
   const problems: SyntaxProblem[] = [];
   for (const error of [...document.errors].sort((a, b) => a.pos[0] - b.pos[0])) {
-    problems.push({ offset: error.pos[0], message: syntaxMessage(error.code, error.message) });
+    problems.push({ offset: start + error.pos[0], message: syntaxMessage(error.code, error.message) });
     if (error.code !== 'DUPLICATE_KEY') break;
   }
   return problems;
@@ -104,14 +105,18 @@ function syntaxMessage(code: string, message: string): string {
   return message.charAt(0).toLowerCase() + message.slice(1);
 }
 
-function toTree(document: Document.Parsed): TreeNode | undefined {
+function toTree(document: Document.Parsed, start: number): TreeNode | undefined {
   if (document.contents === null) return undefined;
   const targets = aliasTargets(document);
   let budget = MAX_NODES;
   const open = new Set<Node>();
+  const begin = (node: Node | null): number | undefined => {
+    const range = (node as ParsedNode | null)?.range;
+    return range ? start + range[0] : undefined;
+  };
 
   const convert = (node: Node | null, fallback: number, pinned: number | undefined): TreeNode => {
-    const offset = pinned ?? (node as ParsedNode | null)?.range?.[0] ?? fallback;
+    const offset = pinned ?? begin(node) ?? fallback;
     if (--budget < 0) throw new TreeError(offset, 'aliases multiply beyond all measure');
     if (node === null) return { kind: 'scalar', offset, text: '', plain: true };
     if (isAlias(node)) {
@@ -139,7 +144,7 @@ function toTree(document: Document.Parsed): TreeNode | undefined {
   };
 
   const entry = (key: Node, value: Node | null, mapOffset: number, pinned: number | undefined): MapEntry => {
-    const keyOffset = pinned ?? (key as ParsedNode | null)?.range?.[0] ?? mapOffset;
+    const keyOffset = pinned ?? begin(key) ?? mapOffset;
     const resolved = isAlias(key) ? targets.get(key) : key;
     return {
       key: isScalar(resolved) ? scalar(resolved, keyOffset).text : undefined,
@@ -148,7 +153,7 @@ function toTree(document: Document.Parsed): TreeNode | undefined {
     };
   };
 
-  return convert(document.contents, 0, undefined);
+  return convert(document.contents, start, undefined);
 }
 
 function scalar(node: Scalar, offset: number): ScalarNode {

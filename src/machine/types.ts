@@ -1,6 +1,15 @@
 /** A realized machine: every link resolved, every rule checked. Plain cloneable data; workers receive it as it is. */
 import type { SecurityState } from '../arch/security.js';
 import type { SmmuConfig } from '../smmu/config.js';
+import type { Overrides } from './overrides.js';
+
+/** What a machine was realized from. Rules that need a running machine read it again (hotplug.ts). */
+export interface MachineSource {
+  readonly text: string;
+  /** As diagnostics print it. */
+  readonly fileName: string;
+  readonly overrides: Overrides;
+}
 
 export interface MemoryRegion {
   readonly id: string;
@@ -89,6 +98,7 @@ export interface WorkloadStep {
 
 export interface Machine {
   readonly name: string;
+  readonly source: MachineSource;
   readonly regions: readonly MemoryRegion[];
   readonly addressSpaces: readonly AddressSpace[];
   readonly smmus: readonly SmmuInstance[];

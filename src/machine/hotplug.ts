@@ -1,0 +1,74 @@
+/**
+ * The devices of a machine that runs: what is plugged in must pass the rules that the machine file passed, and is held
+ * against everything that is there at that moment (REQUIREMENTS A19). A refusal leaves all as it was.
+ */
+import type { Addition } from './additions.js';
+import type { Diagnostic } from './diagnostics.js';
+import { type LoadResult, realizeSource } from './load.js';
+import type { DeviceInstance, MachineSource, StreamProgram } from './types.js';
+
+export interface PlugCheck<T> {
+  /** Present exactly when nothing is worse than a warning. */
+  readonly accepted?: T;
+  /** Of the new item alone, with lines and columns in its own text. */
+  readonly diagnostics: readonly Diagnostic[];
+}
+
+export class PluggedDevices {
+  readonly #source: MachineSource;
+  #additions: readonly (Addition & { readonly device: string })[] = [];
+  /** Devices of the file that are not there any more. */
+  readonly #removed = new Set<string>();
+  #texts = 0;
+
+  constructor(source: MachineSource) {
+    this.#source = source;
+  }
+
+  /** @param description an item of `devices`, as the machine file has it. */
+  plug(description: string): PlugCheck<DeviceInstance> {
+    return this.#add(
+      'devices',
+      description,
+      ({ devices }) => devices.at(-1)!,
+      ({ id }) => id,
+    );
+  }
+
+  /** @param description an item of `software`, as the machine file has it. */
+  program(description: string): PlugCheck<StreamProgram> {
+    return this.#add(
+      'software',
+      description,
+      ({ software }) => software.at(-1)!,
+      ({ device }) => device,
+    );
+  }
+
+  /** From now on the device's place, name and StreamID are free, and no software is for it. */
+  unplug(id: string): void {
+    const wasPlugged = this.#additions.some(({ section, device }) => section === 'devices' && device === id);
+    if (!wasPlugged) this.#removed.add(id);
+    this.#additions = this.#additions.filter(({ device }) => device !== id);
+  }
+
+  #add<T>(
+    section: Addition['section'],
+    text: string,
+    last: (machine: NonNullable<LoadResult['machine']>) => T,
+    deviceOf: (item: T) => string,
+  ): PlugCheck<T> {
+    const fileName = `plug-${++this.#texts}`;
+    const addition = { section, text, fileName };
+    const { machine, diagnostics } = realizeSource(
+      this.#source,
+      [...this.#additions, addition],
+      this.#removed,
+    );
+    const own = diagnostics.filter((of) => of.file === fileName || of.severity === 'error');
+    if (machine === undefined) return { diagnostics: own };
+    const accepted = last(machine);
+    this.#additions = [...this.#additions, { ...addition, device: deviceOf(accepted) }];
+    return { accepted, diagnostics: own };
+  }
+}
