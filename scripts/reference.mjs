@@ -23,7 +23,7 @@ export function renderReference() {
   const limits = describeLimits().map(({ field, section, implemented }) => [
     `\`${field}\``,
     section,
-    implemented.join(', '),
+    implemented,
   ]);
   const rules = RULES.map(({ code, severity, text }) => [`\`${code}\``, severity, text]);
   const events = [...EVENTS].map(([number, { name, section, fields }]) => [

@@ -83,6 +83,9 @@ export const COMMAND = {
   NS: f(127),
 } as const;
 
+/** CMD_RESUME's fields beside the stream (4.7.1). */
+export const RESUME = { Ac: f(12, 12, { 0: 'terminate', 1: 'retry' }), Ab: f(13), STAG: f(79, 64) } as const;
+
 /** CMD_SYNC's fields (4.7.3); MSI_NS exists on Realm queues only. */
 export const SYNC = {
   ...OPCODE,
@@ -191,13 +194,7 @@ export const COMMANDS: readonly Command[] = [
     on(when('IDR0', 'PRI')),
     { Resp: [3] },
   ),
-  command(
-    'CMD_RESUME',
-    CMD_RESUME,
-    '4.7.1',
-    { ...STREAM, Ac: f(12, 12, { 0: 'terminate', 1: 'retry' }), Ab: f(13), STAG: f(79, 64) },
-    STALL,
-  ),
+  command('CMD_RESUME', CMD_RESUME, '4.7.1', { ...STREAM, ...RESUME }, STALL),
   command('CMD_STALL_TERM', CMD_STALL_TERM, '4.7.2', STREAM, STALL),
   command('CMD_SYNC', CMD_SYNC, '4.7.3', SYNC, on(), { CS: [3] }),
   // The spec gives the fields of CMD_DPTI_PA as a figure only; no instance has the DPT, so that they are not declared.

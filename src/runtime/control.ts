@@ -5,6 +5,8 @@
  * 128-byte line of its own (64-byte lines fetched in pairs), so that nobody's counter slows another's flag.
  * The classes over these words are in mailbox.ts, tbu-channel.ts, tbu-guard.ts, event-ring.ts and signal.ts.
  */
+import type { IdRegisters } from '../smmu/config.js';
+import { STALL_TABLE_WORDS, StallTable } from '../smmu/stalls.js';
 
 /** Words of a 128-byte line. */
 export const LINE_WORDS = 32;
@@ -56,6 +58,8 @@ export interface SmmuOffsets {
   readonly log: number;
   /** Per Security state: a line with the version, a line with the newest BANK message. */
   readonly banks: readonly number[];
+  /** The table of stalled transactions (smmu/stalls.ts). */
+  readonly stalls: number;
   /** Not 0 while the TCU waits for its TBUs. */
   readonly awaitsTbus: number;
   readonly interrupts: number;
@@ -134,6 +138,7 @@ export function controlOffsets(shape: ControlShape): ControlOffsets {
     logReserved: line(),
     log: take(LOG_MESSAGES * 16),
     banks: list(SECURITY_STATE_COUNT, () => take(2 * LINE_WORDS)),
+    stalls: take(STALL_TABLE_WORDS),
     awaitsTbus: line(),
     interrupts: line(),
     statistics: line(),
@@ -164,6 +169,11 @@ export class Control {
 
   static allocate(shape: ControlShape): SharedArrayBuffer {
     return new SharedArrayBuffer(controlOffsets(shape).totalWords * Int32Array.BYTES_PER_ELEMENT);
+  }
+
+  /** The stalled transactions of an SMMU. */
+  stalls(at: SmmuOffsets, idr: IdRegisters): StallTable {
+    return new StallTable(idr, this.words.subarray(at.stalls, at.stalls + STALL_TABLE_WORDS));
   }
 
   /** Sets one value of a statistics line, given by its word offset. */

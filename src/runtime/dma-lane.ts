@@ -71,7 +71,9 @@ class LaneTbu {
     const slot = at.slots[lane]!;
     const events = new EventRingSender(view.control, at, slot, view.smmuLimit(smmu, 'to take event records'));
     this.spaces = view.spacesOf(smmu);
-    this.tbu = new Tbu(view.machine.smmus[smmu]!.config, this.spaces, events);
+    const { config } = view.machine.smmus[smmu]!;
+    const stalls = view.control.stalls(at, config.idr).range(lane, at.slots.length);
+    this.tbu = new Tbu(config, this.spaces, events, stalls);
     this.guard = new TbuGuard(
       view.control,
       at,

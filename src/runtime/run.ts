@@ -7,6 +7,7 @@ import { eventFields, eventName } from '../arch/events.js';
 import { SECURITY_NAMES } from '../arch/security.js';
 import { countMismatches } from '../devices/pattern.js';
 import type { Machine, WorkloadStep } from '../machine/types.js';
+import { stallCapacity } from '../smmu/stalls.js';
 import {
   DEVICE_ABORTS,
   DEVICE_ACCESSES,
@@ -51,7 +52,9 @@ export async function runMachine(
 ): Promise<RunReport> {
   const work = workOf(machine);
   const processors = availableParallelism();
-  const lanes = Math.max(1, Math.min(options.lanes ?? processors, work.length));
+  // A TBU for each DMA thread, and a STAG at least for each TBU.
+  const tbus = machine.smmus.map(({ config }) => stallCapacity(config.idr));
+  const lanes = Math.max(1, Math.min(options.lanes ?? processors, work.length, ...tbus));
   const started = performance.now();
   const running = await startMachine(machine, { lanes, ...hung(options) });
   const stop = () => running.requestStop();

@@ -56,7 +56,8 @@ export class SmmuThread {
       },
     };
     const config = view.machine.smmus[smmu]!.config;
-    this.tcu = new Tcu(config, view.spacesOf(smmu), this.#channel, io, shared.registers[smmu]!);
+    const stalls = control.stalls(at, config.idr);
+    this.tcu = new Tcu(config, view.spacesOf(smmu), this.#channel, io, stalls, shared.registers[smmu]!);
   }
 
   /** What the coordinator may ask. */

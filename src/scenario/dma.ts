@@ -49,28 +49,56 @@ function move(
   return driver.write(transaction.space, transaction.pa, part);
 }
 
-/** The parts are accesses of their own: each is attempted, and the whole aborts when one of them does. */
-export async function performDma(step: DmaStep, driver: ScenarioDriver): Promise<DmaResult> {
-  const transaction = new Transaction();
-  const bytes = step.write ? step.bytes : new Uint8Array(step.sizeBytes);
-  let where: { pa: number; space: SecurityState } | undefined;
-  let aborted = false;
-  for (let at = 0, partBytes = 0; at < step.sizeBytes; at += partBytes) {
-    const iova = BigInt.asUintN(64, step.iova + BigInt(at));
-    partBytes = Math.min(step.sizeBytes - at, PART_BYTES - Number(iova % BigInt(PART_BYTES)));
-    request(step, transaction, iova);
-    await driver.translate(step.smmu, transaction);
-    if (transaction.outcome === STALL) return { result: 'stall', stag: transaction.stag };
-    if (transaction.outcome === ABORT) aborted = true;
-    if (transaction.outcome === OK) {
-      if (at === 0) where = { pa: transaction.pa, space: transaction.space };
-      if (!move(step, driver, transaction, bytes, at, partBytes)) aborted = true;
-    }
-    if (transaction.outcome === RAZ_WI && !step.write) bytes.fill(0, at, at + partBytes);
+/**
+ * The parts are accesses of their own: each is attempted, and the whole aborts when one of them does. A part that stalls
+ * holds up those after it.
+ */
+export class DmaAccess {
+  readonly #step: DmaStep;
+  readonly #driver: ScenarioDriver;
+  readonly #transaction = new Transaction();
+  readonly #bytes: Uint8Array;
+  #at = 0;
+  #stalled = false;
+  #where: { pa: number; space: SecurityState } | undefined;
+  #aborted = false;
+
+  constructor(step: DmaStep, driver: ScenarioDriver) {
+    this.#step = step;
+    this.#driver = driver;
+    this.#bytes = step.write ? step.bytes : new Uint8Array(step.sizeBytes);
   }
-  return aborted
-    ? { result: 'abort' }
-    : { result: 'ok', ...where, bytes: step.write ? new Uint8Array(0) : bytes };
+
+  /** Carries the access out, as far as it goes; after a stall, asks what has become of it and goes on. */
+  async proceed(): Promise<DmaResult> {
+    const step = this.#step;
+    const transaction = this.#transaction;
+    while (this.#at < step.sizeBytes) {
+      const iova = BigInt.asUintN(64, step.iova + BigInt(this.#at));
+      const partBytes = Math.min(step.sizeBytes - this.#at, PART_BYTES - Number(iova % BigInt(PART_BYTES)));
+      if (this.#stalled) await this.#driver.resume(step.smmu, transaction);
+      else {
+        request(step, transaction, iova);
+        await this.#driver.translate(step.smmu, transaction);
+      }
+      this.#stalled = transaction.outcome === STALL;
+      if (this.#stalled) return { result: 'stall', stag: transaction.stag };
+      this.#conclude(transaction, partBytes);
+      this.#at += partBytes;
+    }
+    if (this.#aborted) return { result: 'abort' };
+    return { result: 'ok', ...this.#where, bytes: step.write ? new Uint8Array(0) : this.#bytes };
+  }
+
+  #conclude({ outcome, pa, space }: Transaction, partBytes: number): void {
+    if (outcome === ABORT) this.#aborted = true;
+    if (outcome === OK) {
+      if (this.#at === 0) this.#where = { pa, space };
+      if (!move(this.#step, this.#driver, this.#transaction, this.#bytes, this.#at, partBytes))
+        this.#aborted = true;
+    }
+    if (outcome === RAZ_WI && !this.#step.write) this.#bytes.fill(0, this.#at, this.#at + partBytes);
+  }
 }
 
 export function printDmaResult(answer: DmaResult): string {

@@ -21,6 +21,8 @@ export interface ScenarioDriver {
   readRegister(smmu: string, offset: number, sizeBytes: number, security: SecurityState): Awaitable<bigint>;
   /** Translates one access that stays within 4 KiB; the answer is left in the transaction. */
   translate(smmu: string, transaction: Transaction): Awaitable<void>;
+  /** What has become of an access that stalled; the answer is left in the transaction, as translate leaves it. */
+  resume(smmu: string, transaction: Transaction): Awaitable<void>;
   /** A device's access to memory after its translation; false is an external abort. */
   read(space: SecurityState, pa: number, into: Uint8Array): boolean;
   write(space: SecurityState, pa: number, from: Uint8Array): boolean;

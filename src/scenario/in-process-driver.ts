@@ -51,6 +51,10 @@ export class InProcessDriver implements ScenarioDriver {
     this.tbu(smmu).translate(transaction);
   }
 
+  resume(smmu: string, transaction: Transaction): void {
+    this.tbu(smmu).resume(transaction);
+  }
+
   /** Where an SMMU translates, for those who watch it. */
   protected tbu(smmu: string): Tbu {
     return this.#built(smmu).smmu.tbu;

@@ -3,7 +3,7 @@
  */
 import { REGISTERS } from '../arch/registers.js';
 import { NON_SECURE, SECURITY_NAMES, type SecurityState } from '../arch/security.js';
-import type { DmaExpectation, DmaStep, EventWords, Step } from './format.js';
+import type { DmaExpectation, DmaOutcomeStep, DmaStep, EventWords, Step } from './format.js';
 
 const SHOWN_BYTES = 64;
 
@@ -87,4 +87,8 @@ export function printExpectation(expect: DmaExpectation): string {
   const space = expect.space === undefined ? '' : ` ${SECURITY_NAMES[expect.space]}`;
   const data = expect.bytes === undefined ? '' : `, data ${hexOf(expect.bytes)}`;
   return `ok${pa}${space}${data}`;
+}
+
+export function printOutcome({ result, bytes }: DmaOutcomeStep['expect']): string {
+  return bytes === undefined ? result : `${result}, data ${hexOf(bytes)}`;
 }

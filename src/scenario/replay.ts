@@ -1,18 +1,18 @@
 /**
  * Plays a scenario's steps upon a driver and finds the first that comes out differently.
  *
- * Not there yet: stalled accesses (`dma.outcome`, an expected `stall`) and snapshots. A scenario that comes to such
- * a step fails at it, by name.
+ * Not there yet: snapshots. A scenario that comes to such a step fails at it, by name.
  */
 import { NON_SECURE, SECURITY_STATES, type SecurityState } from '../arch/security.js';
 import type { PlannedSmmu } from './configure.js';
 import { describeBank, printEvent } from './describe.js';
-import { type DmaResult, performDma, printDmaResult } from './dma.js';
+import { DmaAccess, type DmaResult, printDmaResult } from './dma.js';
 import type { ScenarioDriver } from './driver.js';
 import { EventQueueView } from './event-queue.js';
 import type { PlacedStep } from './files.js';
 import type {
   DmaExpectation,
+  DmaOutcomeStep,
   DmaStep,
   EventsStep,
   EventWords,
@@ -22,7 +22,7 @@ import type {
   MmioWriteStep,
   Step,
 } from './format.js';
-import { hex, hexOf, printExpectation, printStep } from './print.js';
+import { hex, hexOf, printExpectation, printOutcome, printStep } from './print.js';
 
 /** Where a replay and its scenario part. */
 export interface Difference {
@@ -57,6 +57,13 @@ function meets(answer: DmaResult, expect: DmaExpectation): boolean {
   );
 }
 
+/** RAZ/WI is a success that leads to no address. */
+function meetsOutcome(answer: DmaResult, { result, bytes }: DmaOutcomeStep['expect']): boolean {
+  if (answer.result !== 'ok') return answer.result === result;
+  if (result === 'abort' || (result === 'raz-wi' && answer.pa !== undefined)) return false;
+  return bytes === undefined || sameBytes(bytes, answer.bytes);
+}
+
 function masked(words: EventWords, mask: EventWords): EventWords {
   return words.map((word, index) => word & mask[index]!) as unknown as EventWords;
 }
@@ -64,6 +71,8 @@ function masked(words: EventWords, mask: EventWords): EventWords {
 export class Replay {
   readonly #driver: ScenarioDriver;
   readonly #smmus: ReadonlyMap<string, PlannedSmmu>;
+  /** Accesses that stalled, by the scenario's names for them, with how far they have come. */
+  readonly #stalled = new Map<string, { readonly access: DmaAccess; result: DmaResult }>();
   readonly #queues = new Map<string, EventQueueView>();
 
   constructor(driver: ScenarioDriver, smmus: ReadonlyMap<string, PlannedSmmu>) {
@@ -74,7 +83,7 @@ export class Replay {
   /** Takes one step and lets the SMMUs run to idle. */
   async take({ number, line, step }: PlacedStep): Promise<Difference | undefined> {
     const comparison = await this.#perform(step);
-    await this.#driver.runToIdle();
+    await this.#settle();
     if (comparison === undefined) return undefined;
     const smmu = 'smmu' in step ? step.smmu : undefined;
     return {
@@ -121,6 +130,7 @@ export class Replay {
       case 'note':
         return undefined;
       case 'dma.outcome':
+        return this.#dmaOutcome(step);
       case 'snapshot':
       case 'restore':
         return differs(`step ${step.op}`, 'this replayer cannot do that yet');
@@ -151,12 +161,33 @@ export class Replay {
   }
 
   async #dma(step: DmaStep): Promise<Comparison> {
-    if (step.expect.result === 'stall')
-      return differs('stall', 'this replayer cannot hold a stalled access yet');
-    const answer = await performDma(step, this.#driver);
-    return meets(answer, step.expect)
+    const access = new DmaAccess(step, this.#driver);
+    const answer = await access.proceed();
+    if (!meets(answer, step.expect)) return differs(printExpectation(step.expect), printDmaResult(answer));
+    if (step.expect.result === 'stall') this.#stalled.set(step.expect.id, { access, result: answer });
+    return undefined;
+  }
+
+  #dmaOutcome({ id, expect }: DmaOutcomeStep): Comparison {
+    const held = this.#stalled.get(id);
+    if (held === undefined) return differs(expect.result, `no access "${id}" has stalled`);
+    return meetsOutcome(held.result, expect)
       ? undefined
-      : differs(printExpectation(step.expect), printDmaResult(answer));
+      : differs(printOutcome(expect), printDmaResult(held.result));
+  }
+
+  /** Lets the SMMUs and the stalled accesses go on until nothing more happens without a further step. */
+  async #settle(): Promise<void> {
+    for (let moved = true; moved; ) {
+      await this.#driver.runToIdle();
+      moved = false;
+      for (const held of this.#stalled.values()) {
+        const before = held.result;
+        if (before.result !== 'stall') continue;
+        held.result = await held.access.proceed();
+        moved ||= held.result.result !== 'stall' || held.result.stag !== before.stag;
+      }
+    }
   }
 
   async #events(step: EventsStep): Promise<Comparison> {

@@ -5,6 +5,7 @@
 import { IDR0, IDR1, IDR3, IDR5, S_IDR0 } from '../arch/id-registers.js';
 import { type Field, get, type Layout, set } from '../arch/layout.js';
 import type { IdRegisters } from './config.js';
+import { STALLS_MAX } from './stalls.js';
 
 interface Limit {
   readonly register: keyof IdRegisters;
@@ -42,13 +43,7 @@ const LIMITS: readonly Limit[] = [
     'ATSRECERR',
     'RME_IMPL',
   ),
-  {
-    register: 'IDR0',
-    layout: IDR0,
-    field: 'STALL_MODEL',
-    allowed: (value) => value === 1,
-    otherwise: () => 1,
-  },
+  { register: 'IDR0', layout: IDR0, field: 'STALL_MODEL', allowed: (value) => value < 3, otherwise: () => 1 },
   { register: 'IDR0', layout: IDR0, field: 'ST_LEVEL', allowed: (value) => value < 2, otherwise: () => 1 },
   ...absent('IDR1', IDR1, 'REL', 'QUEUES_PRESET', 'TABLES_PRESET', 'ECMDQ'),
   ...absent(
@@ -69,30 +64,43 @@ const LIMITS: readonly Limit[] = [
   ),
   { register: 'IDR5', layout: IDR5, field: 'OAS', allowed: (value) => value < 7, otherwise: () => 6 },
   { register: 'IDR5', layout: IDR5, field: 'VAX', allowed: (value) => value < 2, otherwise: () => 1 },
-  ...absent('IDR5', IDR5, 'D128', 'STALL_MAX'),
+  ...absent('IDR5', IDR5, 'D128'),
+  {
+    register: 'IDR5',
+    layout: IDR5,
+    field: 'STALL_MAX',
+    allowed: (value) => value <= STALLS_MAX,
+    otherwise: () => STALLS_MAX,
+  },
   {
     register: 'S_IDR0',
     layout: S_IDR0,
     field: 'STALL_MODEL',
-    allowed: (value) => value === 1,
+    allowed: (value) => value < 3,
     otherwise: () => 1,
   },
   ...absent('S_IDR0', S_IDR0, 'ECMDQ'),
 ];
 
-/** One limit for people: the field, and the values of it that are implemented. */
+/** One limit for people: the field, and the values of it that are implemented, as `0, 2-6`. */
 export interface LimitDescription {
   readonly field: string;
   readonly section: string;
-  readonly implemented: readonly number[];
+  readonly implemented: string;
+}
+
+function ranges(ascending: readonly number[]): string {
+  const starts = ascending.filter((value) => !ascending.includes(value - 1));
+  const ends = ascending.filter((value) => !ascending.includes(value + 1));
+  return starts.map((start, i) => (start === ends[i] ? `${start}` : `${start}-${ends[i]}`)).join(', ');
 }
 
 /** The table above as the reference page shows it. Fields that are not in it are implemented in all their values. */
 export function describeLimits(): LimitDescription[] {
   return LIMITS.map(({ register, layout, field, allowed }) => {
     const { hi, lo } = layout.fields[field] as Field;
-    const values = Array.from({ length: 2 ** Math.min(hi - lo + 1, 5) }, (_, value) => value);
-    return { field: `${register}.${field}`, section: layout.section, implemented: values.filter(allowed) };
+    const values = Array.from({ length: 2 ** (hi - lo + 1) }, (_, value) => value).filter(allowed);
+    return { field: `${register}.${field}`, section: layout.section, implemented: ranges(values) };
   });
 }
 

@@ -2,6 +2,7 @@
  * What a TCU tells its TBUs: the contract between the serial and the concurrent half of an SMMU.
  *
  * A message is 16 words, so that it fits a ring in shared memory as it is. Word 0 is the kind, the rest its payload.
+ * What concerns stalled transactions goes through the stall table (stalls.ts), not through messages.
  * - COMMAND: words 1-4 are the 16 bytes of a CFGI or TLBI command that the TCU found legal, word 5 the Security state
  *   of the queue that it came from. Its scope follows from opcode, SSec and that state (IHI 0070 4.3, 4.4).
  * - BANK: words 1.. are a bank's translation controls (see BankControls), word 15 the bank's Security state.
@@ -48,7 +49,7 @@ export interface TbuChannel {
 export interface EventChannel {
   /**
    * Delivers an event record of 8 words, which are copied, to the event queue of a Security state.
-   * `stall` records are never dropped (IHI 0070 7.2). Events are never merged, whatever STE.MEV says (7.3.1).
+   * A `stall` record is never lost: it is written, or its transaction retried (IHI 0070 7.2.1). Events are never merged, whatever STE.MEV says (7.3.1).
    */
   record(words: Int32Array, security: SecurityState, stall: boolean): void;
 }

@@ -6,6 +6,7 @@ import type { SecurityState } from '../arch/security.js';
 import type { PhysicalAddressSpace } from '../memory/address-space.js';
 import type { SmmuConfig } from './config.js';
 import type { EventChannel, TbuChannel } from './maintenance.js';
+import { StallTable } from './stalls.js';
 import { Tbu } from './tbu/tbu.js';
 import { Tcu, type TcuIo } from './tcu/tcu.js';
 
@@ -26,9 +27,10 @@ export class Smmu {
     const events: EventChannel = {
       record: (words, security, stall) => this.tcu.record(words, security, stall),
     };
-    this.tbu = new Tbu(config, spaces, events);
+    const stalls = new StallTable(config.idr);
+    this.tbu = new Tbu(config, spaces, events, stalls.range());
     link.tbu = this.tbu;
-    this.tcu = new Tcu(config, spaces, channel, io);
+    this.tcu = new Tcu(config, spaces, channel, io, stalls);
   }
 
   /** Reads a register; see Tcu.readRegister. */

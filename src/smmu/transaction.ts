@@ -43,6 +43,6 @@ export class Transaction {
   /** Raw attributes of translation and stream, valid when outcome is OK: `outputAttributes` reads them (tbu/attributes.ts). */
   translationAttributes = 0;
   overrides = 0;
-  /** STAG of a stalled access, valid when outcome is STALL. */
+  /** STAG of a stalled access, valid when outcome is STALL: `Tbu.resume` then tells what became of it. */
   stag = 0;
 }

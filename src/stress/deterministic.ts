@@ -118,9 +118,11 @@ class DeterministicMachine {
   #smmu(index: number): SmmuParts {
     const { id, config } = this.#machine.smmus[index]!;
     const { control, shared } = this.#view;
-    const channel = new SharedTbuChannel(control, control.offsets.smmus[index]!);
+    const at = control.offsets.smmus[index]!;
+    const channel = new SharedTbuChannel(control, at);
     const io = { interrupt() {} };
-    const tcu = new Tcu(config, this.#spaces(index), channel, io, shared.registers[index]!);
+    const stalls = control.stalls(at, config.idr);
+    const tcu = new Tcu(config, this.#spaces(index), channel, io, stalls, shared.registers[index]!);
     return { tcu, channel, actor: new TcuActor(id, tcu, channel) };
   }
 
@@ -135,7 +137,9 @@ class DeterministicMachine {
     const sender = new EventRingSender(control, at, slot, limit);
     const events = new RoomyEvents(sender, control, slot, () => channel.drainEvents(tcu));
     const spaces = this.#spaces(smmu);
-    const tbu = new Tbu(this.#machine.smmus[smmu]!.config, spaces, events);
+    const { config } = this.#machine.smmus[smmu]!;
+    const stalls = control.stalls(at, config.idr).range(index, at.slots.length);
+    const tbu = new Tbu(config, spaces, events, stalls);
     this.tbus.push(tbu);
     const link = new GuardedLink(tbu, new TbuGuard(control, at, slot, tbu, limit), spaces);
     const { seed, check } = this.#options;

@@ -55,9 +55,6 @@ const VECTORS: readonly Vectors[] = [
     file: 'spec/commands.scenarios',
     scenarios: 55,
     skipped: {
-      'not implemented: SMMU_IDR0.STALL_MODEL = 0': 1,
-      'not implemented: SMMU_IDR0.STALL_MODEL = 0, SMMU_S_IDR0.STALL_MODEL = 0': 1,
-      'not implemented: SMMU_IDR0.STALL_MODEL = 2': 1,
       'not implemented: ats, SMMU_IDR0.ATS = 1': 2,
       'not implemented: ats, SMMU_IDR0.ATS = 1, SMMU_IDR0.PRI = 1': 3,
     },
@@ -69,10 +66,7 @@ const VECTORS: readonly Vectors[] = [
     skipped: {
       'not implemented: SMMU_IDR0.HTTU = 1': 3,
       'not implemented: SMMU_IDR0.HTTU = 2': 3,
-      'not implemented: SMMU_IDR0.STALL_MODEL = 0': 10,
-      'not implemented: SMMU_IDR0.STALL_MODEL = 2': 3,
-      'not implemented: ats, SMMU_IDR0.ATS = 1': 4,
-      'not implemented: ats, SMMU_IDR0.ATS = 1, SMMU_IDR0.STALL_MODEL = 0': 4,
+      'not implemented: ats, SMMU_IDR0.ATS = 1': 8,
     },
   },
   { file: 'spec/permissions.scenarios', scenarios: 57 },
@@ -91,18 +85,11 @@ const VECTORS: readonly Vectors[] = [
     file: 'spec/registers.scenarios',
     scenarios: 56,
     skipped: {
-      'not implemented: SMMU_IDR0.HTTU = 2, SMMU_IDR0.STALL_MODEL = 0': 1,
+      'not implemented: SMMU_IDR0.HTTU = 2': 1,
       'not implemented: ats, SMMU_IDR0.ATS = 1': 1,
     },
   },
-  {
-    file: 'spec/secure.scenarios',
-    scenarios: 124,
-    skipped: {
-      'not implemented: SMMU_IDR0.STALL_MODEL = 0': 7,
-      'not implemented: SMMU_IDR0.STALL_MODEL = 0, SMMU_S_IDR0.STALL_MODEL = 0': 4,
-    },
-  },
+  { file: 'spec/secure.scenarios', scenarios: 124 },
   { file: 'spec/substreams.scenarios', scenarios: 37 },
 ];
 

@@ -1,7 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { NON_SECURE, SECURE } from '../../src/arch/security.js';
-import { TbuBench } from './tbu-bench.js';
+import { Transaction } from '../../src/smmu/transaction.js';
+import { CR0, OFFSETS, S_OFFSETS } from '../spec-numbers.js';
+import { FULL_IDR, TbuBench } from './tbu-bench.js';
 
 const RUNS = Number(process.env.SMMULATOR_RUNS ?? 400);
 const word = fc.oneof(
@@ -60,8 +62,11 @@ const action = fc.oneof(
   }),
 );
 
+/** Both models, room for two. */
+const STALLING = { IDR0: FULL_IDR.IDR0 & ~0x300_0000, S_IDR0: 0, IDR5: FULL_IDR.IDR5 | (2 << 16) };
+
 describe('H8', () => {
-  test('no register, structure, command or memory makes the core throw, or a Non-secure stream Secure (A17)', () => {
+  test('no register, structure, command or memory makes the core throw, or a Non-secure stream Secure (A17); SMMUEN to 0 ends every stall (6.3.9.6)', () => {
     const program = fc.tuple(
       fc.record({ IDR0: word, IDR1: word, IDR3: word, IDR5: word, S_IDR0: word, full: fc.boolean() }),
       fc.array(action, { minLength: 10, maxLength: 60 }),
@@ -69,7 +74,8 @@ describe('H8', () => {
     fc.assert(
       fc.property(program, ([idr, actions]) => {
         const { full, ...words } = idr;
-        const bench = new TbuBench(full ? { tlb: 4, configCache: 1 } : { idr: words, tlb: 4 });
+        const bench = new TbuBench(full ? { idr: STALLING, tlb: 4, configCache: 1 } : { idr: words, tlb: 4 });
+        const stalled = new Set<Transaction>();
         for (const one of actions) {
           switch (one.kind) {
             case 'memory':
@@ -103,11 +109,17 @@ describe('H8', () => {
               break;
             }
             case 'access': {
-              const answer = bench.access(one);
+              const txn = new Transaction();
+              const answer = bench.begin(one, txn);
+              if (answer.outcome === 'stall') stalled.add(txn);
               if (one.security === NON_SECURE) expect(answer.space ?? NON_SECURE).toBe(NON_SECURE);
             }
           }
+          for (const txn of stalled) if (bench.resume(txn).outcome !== 'stall') stalled.delete(txn);
         }
+        bench.write(OFFSETS.CR0, CR0.EVENTQEN);
+        bench.write(S_OFFSETS.S_CR0, CR0.EVENTQEN, 4, SECURE);
+        for (const txn of stalled) expect(bench.resume(txn).outcome).not.toBe('stall');
       }),
       { numRuns: RUNS },
     );

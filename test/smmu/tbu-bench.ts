@@ -8,7 +8,7 @@ import type { MappedSpace } from '../../src/memory/mapped-space.js';
 import type { IdRegisters } from '../../src/smmu/config.js';
 import { Smmu } from '../../src/smmu/smmu.js';
 import type { IncomingAttributes } from '../../src/smmu/tbu/attributes.js';
-import { OUTCOME_NAMES, Transaction } from '../../src/smmu/transaction.js';
+import { OUTCOME_NAMES, type Outcome, Transaction } from '../../src/smmu/transaction.js';
 import { CERROR, CR0, OFFSETS, OPCODES, S_OFFSETS } from '../spec-numbers.js';
 import { CD_BITS, EVENT_BITS, L1CD_BITS, L1STD_BITS, STE_BITS, wordsOf } from '../spec-structures.js';
 
@@ -67,6 +67,17 @@ export interface Access {
   readonly instruction?: boolean;
   readonly ns?: boolean;
   readonly attributes?: IncomingAttributes;
+}
+
+export interface Answer {
+  readonly outcome: string;
+  readonly pa?: bigint;
+  readonly space?: SecurityState;
+}
+
+function answerOf(txn: Transaction, outcome: Outcome): Answer {
+  const name = OUTCOME_NAMES[outcome];
+  return name === 'ok' ? { outcome: name, pa: BigInt(txn.pa), space: txn.space } : { outcome: name };
 }
 
 let shared: GuestMemory | undefined;
@@ -196,8 +207,12 @@ export class TbuBench {
     return records;
   }
 
-  access(access: Access): { outcome: string; pa?: bigint; space?: SecurityState } {
-    const txn = this.transaction;
+  access(access: Access): Answer {
+    return this.begin(access, this.transaction);
+  }
+
+  /** An access with a transaction of its own, which may stall. */
+  begin(access: Access, txn: Transaction): Answer {
     const iova = BigInt.asUintN(64, BigInt(access.iova));
     txn.StreamID = access.StreamID ?? 0;
     txn.SubstreamID = access.SubstreamID ?? -1;
@@ -209,8 +224,12 @@ export class TbuBench {
     txn.instruction = access.instruction ?? false;
     txn.ns = access.ns ?? false;
     txn.attributes = access.attributes;
-    const outcome = OUTCOME_NAMES[this.smmu.tbu.translate(txn)]!;
-    return outcome === 'ok' ? { outcome, pa: BigInt(txn.pa), space: txn.space } : { outcome };
+    return answerOf(txn, this.smmu.tbu.translate(txn));
+  }
+
+  /** What has become of an access that stalled. */
+  resume(txn: Transaction): Answer {
+    return answerOf(txn, this.smmu.tbu.resume(txn));
   }
 }
 

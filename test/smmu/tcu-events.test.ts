@@ -1,12 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { NON_SECURE, SECURE } from '../../src/arch/security.js';
-import { CR0, GERROR, IDR0, IRQ_CTRL, OFFSETS, OPCODES, OVFLG, S_OFFSETS } from '../spec-numbers.js';
+import { GERROR, IDR0, IRQ_CTRL, OFFSETS, OVFLG, S_OFFSETS } from '../spec-numbers.js';
 import { Bench, EVENTQ_BASE, IDR, SECURE_IDR } from './tcu-bench.js';
 
 const record = (mark: number) => Int32Array.from([mark, mark, mark, mark, mark, mark, mark, mark]);
-/** A stalled transaction's record: StreamID in word 1. */
-const stalled = (StreamID: number) => Int32Array.from([0x10, StreamID, 0, 0, 0, 0, 0, 0]);
-
 function marks(bench: Bench, count: number): (number | undefined)[] {
   return Array.from({ length: count }, (_, i) => bench.spaces[NON_SECURE].words.get(EVENTQ_BASE + 32 * i));
 }
@@ -71,31 +68,6 @@ describe('the Event queue', () => {
     bench.write(OFFSETS.GERRORN, GERROR.EVENTQ_ABT_ERR);
     bench.tcu.record(record(3), NON_SECURE, false);
     expect(bench.read(OFFSETS.EVENTQ_PROD)).toBe(1);
-  });
-
-  test('7.2.1, G12: stall records wait for room, in order, and cause no overflow', () => {
-    const bench = new Bench();
-    bench.enableQueues(0);
-    for (const StreamID of [1, 2, 3]) bench.tcu.record(stalled(StreamID), NON_SECURE, true);
-    expect(bench.read(OFFSETS.EVENTQ_PROD)).toBe(1);
-    bench.write(OFFSETS.EVENTQ_CONS, 1);
-    expect(bench.read(OFFSETS.EVENTQ_PROD)).toBe(0);
-    expect(bench.spaces[NON_SECURE].words.get(EVENTQ_BASE + 4)).toBe(2);
-    bench.write(OFFSETS.CR0, CR0.CMDQEN | CR0.EVENTQEN | CR0.SMMUEN);
-    bench.write(OFFSETS.CR0, CR0.CMDQEN | CR0.EVENTQEN);
-    bench.write(OFFSETS.EVENTQ_CONS, 0);
-    expect(bench.read(OFFSETS.EVENTQ_PROD), 'SMMUEN to 0 terminated what was stalled').toBe(0);
-  });
-
-  test('4.7.2: CMD_STALL_TERM takes back the waiting records of its stream', () => {
-    const bench = new Bench({ ...IDR, IDR0: IDR.IDR0 & ~IDR0.STALL_MODEL_TERMINATE });
-    bench.enableQueues(0);
-    for (const StreamID of [1, 2, 3]) bench.tcu.record(stalled(StreamID), NON_SECURE, true);
-    bench.putCommands([[OPCODES.CMD_STALL_TERM, 2]]);
-    bench.write(OFFSETS.CMDQ_PROD, 1);
-    expect(bench.messages.map((message) => message[1])).toEqual([OPCODES.CMD_STALL_TERM]);
-    bench.write(OFFSETS.EVENTQ_CONS, 1);
-    expect(bench.spaces[NON_SECURE].words.get(EVENTQ_BASE + 4)).toBe(3);
   });
 
   test('A38: Secure events go to the Secure queue, in Secure memory, with the Secure interrupt', () => {

@@ -1,11 +1,13 @@
 /** The translation controls of one bank as a TBU holds them: a decoded BANK message (maintenance.ts). */
 import { get, getAddress } from '../../arch/layout.js';
 import { BANKS } from '../../arch/registers.js';
-import { NON_SECURE } from '../../arch/security.js';
+import { NON_SECURE, type SecurityState } from '../../arch/security.js';
+import type { Features } from '../features.js';
 import {
   BANK_CR0_FLAGS,
   BANK_CR2,
   BANK_GBPA,
+  BANK_SECURITY,
   BANK_SMMUEN,
   BANK_STRTAB_BASE_CFG,
   BANK_STRTAB_BASE_HI,
@@ -13,6 +15,8 @@ import {
 } from '../maintenance.js';
 
 const { CR2, GBPA, STRTAB_BASE, STRTAB_BASE_CFG } = BANKS[NON_SECURE];
+const STALL_AND_TERMINATE = 0;
+const TERMINATE_ONLY = 1;
 /** Larger CR0.VMW values are reserved and behave as 0 (IHI 0070 6.3.9, 6.3.57). */
 const VMW_MAX = 4;
 
@@ -25,6 +29,8 @@ export interface BankControls {
   readonly sif: boolean;
   /** Low VMID bits that invalidations ignore (IHI 0070 3.17.6, 6.3.9.1 VMW). */
   readonly vmidIgnored: number;
+  /** IDR0.STALL_MODEL or S_IDR0.STALL_MODEL, after S_CR0.NSSTALLD (IHI 0070 3.12, 6.3.57.1). */
+  readonly stallModel: number;
   /** STRTAB_BASE.ADDR, not yet aligned to the table. */
   readonly strtabBase: number;
   /** Literal LOG2SIZE: what the base is aligned by (IHI 0070 6.3.24). */
@@ -41,13 +47,20 @@ export const RESET_CONTROLS: BankControls = {
   e2h: false,
   sif: false,
   vmidIgnored: 0,
+  stallModel: TERMINATE_ONLY,
   strtabBase: 0,
   log2size: 0,
   twoLevel: false,
   split: 6,
 };
 
-export function decodeBank(message: Int32Array, stLevel: number): BankControls {
+/** NSSTALLD takes the choice away from Non-secure streams (choice: nsstalld-cached); where Stall is forced there is none to take. */
+function effectiveStallModel(stallModel: number, disabled: boolean): number {
+  return disabled && stallModel === STALL_AND_TERMINATE ? TERMINATE_ONLY : stallModel;
+}
+
+export function decodeBank(message: Int32Array, { stLevel, stallModel }: Features): BankControls {
+  const security = message[BANK_SECURITY] as SecurityState;
   const config = [message[BANK_STRTAB_BASE_CFG]!];
   const split = get(config, STRTAB_BASE_CFG.fields.SPLIT!);
   const base = [message[BANK_STRTAB_BASE_LO]!, message[BANK_STRTAB_BASE_HI]!];
@@ -58,6 +71,10 @@ export function decodeBank(message: Int32Array, stLevel: number): BankControls {
     e2h: get([message[BANK_CR2]!], CR2.fields.E2H!) === 1,
     sif: (message[BANK_CR0_FLAGS]! & 2) !== 0,
     vmidIgnored: vmw > VMW_MAX ? 0 : (1 << vmw) - 1,
+    stallModel: effectiveStallModel(
+      stallModel[security],
+      security === NON_SECURE && (message[BANK_CR0_FLAGS]! & 4) !== 0,
+    ),
     recInvSid: get([message[BANK_CR2]!], CR2.fields.RECINVSID!) === 1,
     strtabBase: getAddress(base, STRTAB_BASE.fields.ADDR!),
     log2size: get(config, STRTAB_BASE_CFG.fields.LOG2SIZE!),

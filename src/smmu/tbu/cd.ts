@@ -39,9 +39,10 @@ export interface Cd {
   readonly mair: readonly [number, number];
   readonly e0pd0: boolean;
   readonly e0pd1: boolean;
-  /** Abort (1) or RAZ/WI (0) on termination, and record: CD.A, CD.R. */
+  /** On a stage 1 fault: abort or RAZ/WI, record, stall (CD.A, R, S; 5.5). */
   readonly a: boolean;
   readonly r: boolean;
+  readonly s: boolean;
 }
 
 export interface CdContext {
@@ -242,5 +243,6 @@ export function decodeCd(words: Words, context: CdContext): Cd {
     e0pd1: aa64 && twoLevels && features.e0pd && get(words, F.E0PD1) === 1,
     a: get(words, F.A) === 1,
     r: get(words, F.R) === 1,
+    s: get(words, F.S) === 1,
   };
 }

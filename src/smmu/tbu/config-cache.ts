@@ -156,11 +156,12 @@ export class ConfigCache {
       return this.#fail(F_STE_FETCH, address);
     }
     this.observer?.structure('STE', address, address, words);
-    const context = { features: this.#features, security, stallModel: this.#features.stallModel[security] };
+    const { stallModel, e2h } = this.#banks[security];
+    const context = { features: this.#features, security, stallModel };
     if (steIllegal(words, context)) return this.#fail(C_BAD_STE);
     // V == 1 and Config 0b0xx: terminated, and nothing is recorded (5.2 Config).
     if (get(words, STE.fields.Config) < 4) return this.#fail(SILENT);
-    const entry = { ste: decodeSte(words, context, this.#banks[security].e2h), contexts: new Map() };
+    const entry = { ste: decodeSte(words, context, e2h), contexts: new Map() };
     if (this.#limit > 0) {
       const cached = this.#cached[security];
       if (cached.size >= this.#limit) cached.delete(cached.keys().next().value!);
@@ -241,7 +242,7 @@ export class ConfigCache {
     const context = {
       features: this.#features,
       security,
-      stallModel: this.#features.stallModel[security],
+      stallModel: this.#banks[security].stallModel,
       ste,
     };
     return cdIllegal(words, context) ? this.#fail(C_BAD_CD) : decodeCd(words, context);

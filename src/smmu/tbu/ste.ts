@@ -43,7 +43,9 @@ export interface Ste {
   readonly stage2: TranslationTable | undefined;
   /** The table of a Secure stream's Secure IPA space, S_S2TTB (3.10.2.2). */
   readonly stage2Secure: TranslationTable | undefined;
+  /** Record and stall on a stage 2 fault: STE.S2R, S2S (5.5). */
   readonly s2R: boolean;
+  readonly s2S: boolean;
   readonly s2PTW: boolean;
   readonly s2FWB: boolean;
   readonly s2AA64: boolean;
@@ -398,6 +400,7 @@ export function decodeSte(words: Words, context: SteContext, e2h: boolean): Ste 
     stage2Secure:
       stage2On(words) && context.security === SECURE ? stage2Table(words, context, SECURE) : undefined,
     s2R: get(words, F.S2R) === 1,
+    s2S: get(words, F.S2S) === 1,
     s2PTW: get(words, F.S2PTW) === 1,
     s2FWB: features.fwb && get(words, F.S2FWB) === 1,
     s2AA64: get(words, F.S2AA64) === 1,

@@ -7,7 +7,6 @@
  * `#translateSlowly`, which reads top to bottom as chapter 3.4 does.
  */
 import {
-  C_BAD_SUBSTREAMID,
   CLASS_IN,
   EVENT,
   F_ADDR_SIZE,
@@ -30,13 +29,15 @@ import {
   MESSAGE_COMMAND,
   MESSAGE_INVALIDATE_ALL,
 } from '../maintenance.js';
-import { ABORT, OK, type Outcome, RAZ_WI, type Transaction } from '../transaction.js';
+import { NO_STAG, RESOLVED_ABORT, RESOLVED_RAZ_WI, RESOLVED_RETRY, type StallRange } from '../stalls.js';
+import { ABORT, OK, type Outcome, RAZ_WI, STALL, type Transaction } from '../transaction.js';
 import { overridesWord } from './attributes.js';
 import { type BankControls, decodeBank } from './bank-controls.js';
 import type { Cd } from './cd.js';
 import { ConfigCache, type ConfigObserver, SILENT } from './config-cache.js';
+import { EventRecord } from './event-record.js';
 import { Invalidator } from './invalidation.js';
-import { accessBit, EXECUTE, PRIV_READ } from './permission.js';
+import { accessBit, EXECUTE } from './permission.js';
 import type { StreamContext } from './stream-context.js';
 import { PAGE_HI_TTB1, STAGE_1, STAGE_2, Tlb } from './tlb.js';
 import { Walker, type WalkObserver } from './walker.js';
@@ -74,11 +75,14 @@ export interface TbuCounters {
   configFetches: number;
   events: number;
   aborts: number;
+  /** Times that an access was held for software to decide. */
+  stalls: number;
 }
 
 export class Tbu {
   readonly #features: Features;
   readonly #events: EventChannel;
+  readonly #stalls: StallRange;
   readonly #tlb: Tlb;
   readonly #walker: Walker;
   readonly #config: ConfigCache;
@@ -95,7 +99,7 @@ export class Tbu {
   /** The last stream that was looked up: devices come in runs. */
   #lastContext: StreamContext | undefined;
 
-  readonly #record = new Int32Array(8);
+  readonly #record = new EventRecord();
   #observer: TranslationObserver | undefined;
 
   #transactions = 0;
@@ -103,14 +107,17 @@ export class Tbu {
   #misses = 0;
   #eventCount = 0;
   #aborts = 0;
+  #stallCount = 0;
 
   constructor(
     config: SmmuConfig,
     spaces: readonly [PhysicalAddressSpace, PhysicalAddressSpace],
     events: EventChannel,
+    stalls: StallRange,
   ) {
     this.#features = readFeatures(config.idr);
     this.#events = events;
+    this.#stalls = stalls;
     this.#tlb = new Tlb(config.tlb);
     this.#walker = new Walker(this.#features, spaces, this.#tlb);
     this.#config = new ConfigCache(this.#features, spaces, this.#walker, config.configCache, (regime) =>
@@ -129,6 +136,7 @@ export class Tbu {
       configFetches: this.#config.fetches,
       events: this.#eventCount,
       aborts: this.#aborts,
+      stalls: this.#stallCount,
     };
   }
 
@@ -148,7 +156,7 @@ export class Tbu {
         this.#invalidator.command(message);
         break;
       case MESSAGE_BANK:
-        this.#setBank(message[BANK_SECURITY] as SecurityState, decodeBank(message, this.#features.stLevel));
+        this.#setBank(message[BANK_SECURITY] as SecurityState, decodeBank(message, this.#features));
         break;
       case MESSAGE_INVALIDATE_ALL:
         this.dropCaches();
@@ -208,9 +216,30 @@ export class Tbu {
         }
       }
     }
-    const outcome = this.#translateSlowly(txn);
+    return this.#concluded(txn, this.#translateSlowly(txn));
+  }
+
+  /**
+   * Asks what has become of a stalled access: STALL while nobody has decided, ABORT or RAZ_WI where it was terminated. One
+   * that is to be retried is translated as though it had just arrived, and may stall again (IHI 0070 3.12.2, 4.7.1).
+   * @param txn as `translate` left it.
+   */
+  resume(txn: Transaction): Outcome {
+    switch (this.#stalls.collect(txn.stag)) {
+      case RESOLVED_RETRY:
+        return this.translate(txn);
+      case RESOLVED_ABORT:
+        return this.#concluded(txn, ABORT);
+      case RESOLVED_RAZ_WI:
+        return this.#concluded(txn, RAZ_WI);
+      default:
+        return STALL;
+    }
+  }
+
+  #concluded(txn: Transaction, outcome: Outcome): Outcome {
     txn.outcome = outcome;
-    if (outcome !== OK) this.#aborts++;
+    if (outcome === ABORT || outcome === RAZ_WI) this.#aborts++;
     return outcome;
   }
 
@@ -291,8 +320,10 @@ export class Tbu {
     const event = this.#config.failure;
     if (event === 0) return this.#walkFault(txn, undefined, security);
     if (event !== SILENT) {
-      this.#startRecord(txn, event);
-      if (event === F_STE_FETCH || event === F_CD_FETCH) this.#setFetchAddr(this.#config.fetchAddr);
+      this.#record.start(txn, event);
+      if (event === F_STE_FETCH || event === F_CD_FETCH) {
+        this.#record.fetchAddr(this.#config.fetchAddr, this.#features.oas);
+      }
       this.#send(security);
     }
     return ABORT;
@@ -305,7 +336,7 @@ export class Tbu {
     // A stream that bypasses all stages by its STE has the OAS for a limit, one with any stage the IAS (3.4).
     if (ipa >= 2 ** (context.ste.config === STE_BYPASS ? this.#features.oas : this.#features.ias)) {
       // That is a stage 1 Address Size fault even without stage 1; no A or R bit governs it.
-      this.#startFault(txn, context, F_ADDR_SIZE);
+      this.#record.startFault(txn, this.#need(context, txn), F_ADDR_SIZE);
       this.#send(context.security);
       return ABORT;
     }
@@ -316,7 +347,7 @@ export class Tbu {
       space === NON_SECURE &&
       (this.#need(context, txn) & EXECUTE) !== 0
     ) {
-      this.#startFault(txn, context, F_PERMISSION);
+      this.#record.startFault(txn, this.#need(context, txn), F_PERMISSION);
       this.#send(context.security);
       return ABORT;
     }
@@ -426,12 +457,33 @@ export class Tbu {
   }
 
   #stage1Fault(txn: Transaction, context: StreamContext, event: number): Outcome {
-    const cd = context.cd!;
-    if (cd.r) {
-      this.#startFault(txn, context, event);
-      this.#send(context.security);
-    }
-    return cd.a ? ABORT : RAZ_WI;
+    const { a, r, s } = context.cd!;
+    this.#record.startFault(txn, this.#need(context, txn), event);
+    return this.#settle(txn, context.security, r, s, a ? ABORT : RAZ_WI);
+  }
+
+  /** What becomes of an access whose Translation-related fault is in the record: its stage's R and S decide (5.5). */
+  #settle(
+    txn: Transaction,
+    security: SecurityState,
+    record: boolean,
+    stall: boolean,
+    terminated: Outcome,
+  ): Outcome {
+    if (stall) return this.#stall(txn, security);
+    if (record) this.#send(security);
+    return terminated;
+  }
+
+  /** Holds an access and says so, whatever R is. Choice: duplicate-stalls: each has a record. */
+  #stall(txn: Transaction, security: SecurityState): Outcome {
+    txn.stag = this.#stalls.claim(security, txn.StreamID);
+    if (txn.stag === NO_STAG) return STALL;
+    this.#stallCount++;
+    put(this.#record.words, EVENT.Stall, 1);
+    put(this.#record.words, EVENT.STAG, txn.stag);
+    this.#send(security, true);
+    return STALL;
   }
 
   #stage2PermissionOnHit(
@@ -440,14 +492,9 @@ export class Tbu {
     ipaPage: number,
     ipaSpace: SecurityState,
   ): Outcome {
-    if (context.ste.s2R) {
-      this.#startFault(txn, context, F_PERMISSION);
-      put(this.#record, EVENT.S2, 1);
-      this.#setNsIpa(context, ipaSpace);
-      this.#setIpa(ipaPage * 4096);
-      this.#send(context.security);
-    }
-    return ABORT;
+    this.#record.startFault(txn, this.#need(context, txn), F_PERMISSION);
+    this.#record.stage2(context.security, ipaSpace, ipaPage * 4096);
+    return this.#settle(txn, context.security, context.ste.s2R, context.ste.s2S, ABORT);
   }
 
   /**
@@ -460,66 +507,24 @@ export class Tbu {
     const context = known ?? this.#config.fetching!;
     const governed = walker.fault !== F_WALK_EABT;
     if (governed && !walker.faultStage2) return this.#stage1Fault(txn, context, walker.fault);
-    if (!governed || context.ste.s2R) {
-      this.#startFault(txn, context, walker.fault);
-      if (walker.faultStage2) put(this.#record, EVENT.S2, 1);
-      put(this.#record, EVENT.CLASS, walker.faultClass);
-      if (walker.fault === F_WALK_EABT) this.#setFetchAddr(walker.fetchAddr);
-      else {
-        this.#setNsIpa(context, walker.faultIpaSpace);
-        this.#setIpa(walker.faultIpa);
-      }
-      // A stage 2 Permission fault on a stage 1 descriptor or CD comes from a read (7.3.16 TTRnW).
-      if (walker.fault === F_PERMISSION && walker.faultClass !== CLASS_IN) put(this.#record, EVENT.TTRnW, 1);
-      this.#send(security);
+    this.#record.startFault(txn, this.#need(context, txn), walker.fault);
+    const { words } = this.#record;
+    put(words, EVENT.CLASS, walker.faultClass);
+    if (!governed) {
+      if (walker.faultStage2) put(words, EVENT.S2, 1);
+      this.#record.fetchAddr(walker.fetchAddr, this.#features.oas);
+      return this.#settle(txn, security, true, false, ABORT);
     }
-    return ABORT;
+    this.#record.stage2(security, walker.faultIpaSpace, walker.faultIpa);
+    // A stage 2 Permission fault on a stage 1 descriptor or CD comes from a read (7.3.16 TTRnW).
+    if (walker.fault === F_PERMISSION && walker.faultClass !== CLASS_IN) put(words, EVENT.TTRnW, 1);
+    return this.#settle(txn, security, context.ste.s2R, context.ste.s2S, ABORT);
   }
 
-  #startRecord(txn: Transaction, event: number): void {
-    const record = this.#record.fill(0);
-    put(record, EVENT.EventNumber, event);
-    // C_BAD_SUBSTREAMID has no SSV: its SubstreamID is always valid (7.3.9).
-    if (txn.SubstreamID >= 0) {
-      put(record, EVENT.SubstreamID, txn.SubstreamID);
-      if (event !== C_BAD_SUBSTREAMID) put(record, EVENT.SSV, 1);
-    }
-    put(record, EVENT.StreamID, txn.StreamID);
-  }
-
-  /** The fields that all faults of the translation process have (7.3.12-7.3.16), CLASS IN. */
-  #startFault(txn: Transaction, context: StreamContext, event: number): void {
-    this.#startRecord(txn, event);
-    const record = this.#record;
-    const need = this.#need(context, txn);
-    if (need >= PRIV_READ) put(record, EVENT.PnU, 1);
-    if ((need & EXECUTE) !== 0) put(record, EVENT.InD, 1);
-    if (!txn.write) put(record, EVENT.RnW, 1);
-    put(record, EVENT.CLASS, CLASS_IN);
-    record[4] = txn.iovaLo;
-    record[5] = txn.iovaHi;
-  }
-
-  /** NSIPA: which IPA space of a Secure stream the fault was in (7.3). */
-  #setNsIpa(context: StreamContext, ipaSpace: SecurityState): void {
-    if (context.security === SECURE && ipaSpace === NON_SECURE) put(this.#record, EVENT.NSIPA, 1);
-  }
-
-  #setIpa(ipa: number): void {
-    this.#record[6] = ipa & ~0xfff;
-    this.#record[7] = ipa / TWO_32;
-  }
-
-  #setFetchAddr(address: number): void {
-    const within = address % 2 ** this.#features.oas;
-    this.#record[6] = within & ~7;
-    this.#record[7] = within / TWO_32;
-  }
-
-  #send(security: SecurityState): void {
+  #send(security: SecurityState, stall = false): void {
     this.#eventCount++;
-    this.#observer?.event(this.#record, security);
-    this.#events.record(this.#record, security, false);
+    this.#observer?.event(this.#record.words, security);
+    this.#events.record(this.#record.words, security, stall);
   }
 
   /** The small number that stands for a translation regime in the first level. When they run out all are forgotten. */

@@ -1,13 +1,13 @@
 /**
  * One Event queue: the producer's side (IHI 0070 3.5.2 to 3.5.4, 7.2.1, 7.2.2, 7.4).
  *
- * Records of terminated transactions are dropped when the queue is not writable. Records of stalled ones wait here
- * until it is. Left out: retrying a stalled transaction whose record could not be written before a CMD_SYNC (7.2.1), which
- * is the TBU's to do, and merging (3.5.5), which is not required.
+ * Records of terminated transactions are dropped when the queue is not writable. A stalled one whose record could
+ * not be written is retried when it is (choice: unwritten-stall). Left out: merging (3.5.5), which is not required.
  */
 import { EVENT } from '../../arch/events.js';
 import { get } from '../../arch/layout.js';
 import type { PhysicalAddressSpace } from '../../memory/address-space.js';
+import type { StallTable } from '../stalls.js';
 import type { GlobalErrors } from './gerror.js';
 import type { Interrupts } from './interrupts.js';
 import { entriesUsed, entryAddress, nextIndex, queueGeometry } from './queue.js';
@@ -22,8 +22,9 @@ export class EventQueue {
   readonly #errors: GlobalErrors;
   readonly #interrupts: Interrupts;
   readonly #log2Max: number;
-  /** Records of stalled transactions that could not be written yet, in order. */
-  #waiting: Int32Array[] = [];
+  readonly #stalls: StallTable;
+  /** The stall table may have an UNWRITTEN entry of this bank. */
+  #unwritten = true;
   #recorded = 0;
 
   /** @param log2Max IDR1.EVENTQS. */
@@ -33,12 +34,14 @@ export class EventQueue {
     errors: GlobalErrors,
     interrupts: Interrupts,
     log2Max: number,
+    stalls: StallTable,
   ) {
     this.#bank = bank;
     this.#space = space;
     this.#errors = errors;
     this.#interrupts = interrupts;
     this.#log2Max = log2Max;
+    this.#stalls = stalls;
   }
 
   /** Records written since the instance was made. */
@@ -48,37 +51,25 @@ export class EventQueue {
 
   /** Records an event of 8 words, which are copied. */
   record(words: Int32Array, stall: boolean): void {
-    this.writeWaiting();
+    const written = this.#isWritable() && this.#append(words);
     if (stall) {
-      if (this.#waiting.length > 0 || !this.#isWritable()) this.#waiting.push(words.slice(0, EVENT_WORDS));
-      else this.#append(words);
-    } else if (this.#isWritable()) {
-      this.#append(words);
-    } else if (this.#isEnabled() && this.#isFull()) {
+      const stag = get(words, EVENT.STAG);
+      if (written) this.#stalls.recorded(stag);
+      else this.#stalls.unwritten(stag);
+      this.#unwritten ||= !written;
+    } else if (!written && this.#isEnabled() && this.#isFull()) {
       this.#overflow();
     }
   }
 
   /**
-   * Writes waiting records while there is room.
-   * @returns whether one was written.
+   * Has stalled transactions retried whose records could not be written, once the queue is writable.
+   * @returns whether there was any.
    */
-  writeWaiting(): boolean {
-    let wrote = false;
-    while (this.#waiting.length > 0 && this.#isWritable()) {
-      this.#append(this.#waiting.shift()!);
-      wrote = true;
-    }
-    return wrote;
-  }
-
-  /**
-   * Forgets waiting records of transactions that have been terminated meanwhile: of one stream by
-   * CMD_STALL_TERM, of all by SMMUEN going to 0 (4.7.2, 6.3.9.6).
-   */
-  forgetStalls(StreamID?: number): void {
-    this.#waiting =
-      StreamID === undefined ? [] : this.#waiting.filter((words) => get(words, EVENT.StreamID) !== StreamID);
+  retryUnwritten(): boolean {
+    if (!this.#unwritten || !this.#isWritable()) return false;
+    this.#unwritten = false;
+    return this.#stalls.retryUnwritten(this.#bank.security);
   }
 
   /** An EVENTQ_ABT_ERR stops delivery, and that is all: what is lost meanwhile is no overflow (7.2.1, 7.5). */
@@ -107,7 +98,8 @@ export class EventQueue {
     if (((prod ^ bank.read('EVENTQ_CONS')) & flag) === 0) bank.write('EVENTQ_PROD', prod ^ flag);
   }
 
-  #append(words: Int32Array): void {
+  /** @returns false when the write was aborted. */
+  #append(words: Int32Array): boolean {
     const bank = this.#bank;
     const queue = queueGeometry(bank, 'EVENTQ_BASE', this.#log2Max, EVENT_BYTES);
     const wasEmpty = this.#used(queue.log2Size) === 0;
@@ -117,12 +109,13 @@ export class EventQueue {
       if (!this.#space.store(pa + 4 * i, words[i]!, words[i + 1]!)) {
         // Choice: event-queue-abort. PROD stays, and so no interrupt tells of an entry.
         this.#errors.activate('EVENTQ_ABT_ERR');
-        return;
+        return false;
       }
     }
     this.#recorded++;
     const flag = prod & bank.mask('EVENTQ_PROD', 'OVFLG');
     bank.write('EVENTQ_PROD', flag | nextIndex(prod, queue.log2Size));
     if (wasEmpty && !this.#interrupts.notify('eventq')) this.#errors.activate('MSI_EVENTQ_ABT_ERR');
+    return true;
   }
 }

@@ -10,9 +10,13 @@ import {
   CMD_PREFETCH_ADDR,
   CMD_PREFETCH_CONFIG,
   CMD_PRI_RESP,
+  CMD_RESUME,
+  CMD_STALL_TERM,
+  COMMAND,
   type Command,
+  RESUME,
 } from '../../arch/commands.js';
-import { IDR1, IDR3, IDR5 } from '../../arch/id-registers.js';
+import { IDR0, IDR1, IDR3, IDR5 } from '../../arch/id-registers.js';
 import { get } from '../../arch/layout.js';
 import type { Register, RegisterKey } from '../../arch/registers.js';
 import type { SecurityState } from '../../arch/security.js';
@@ -33,6 +37,7 @@ import {
   MESSAGE_WORDS,
   type TbuChannel,
 } from '../maintenance.js';
+import { RESOLVED_ABORT, RESOLVED_RAZ_WI, RESOLVED_RETRY, type StallTable } from '../stalls.js';
 import { CommandQueue } from './command-queue.js';
 import { EventQueue } from './event-queue.js';
 import { GlobalErrors } from './gerror.js';
@@ -49,8 +54,6 @@ export interface Surroundings {
   acknowledged(security: SecurityState, changed: number): void;
   /** S_CR0ACK.NSSTALLD, which concerns Non-secure streams and is in the Secure bank. */
   nsStallDisabled(): boolean;
-  /** A command that has effects beyond the TBUs. */
-  executed(command: Command, words: Int32Array): void;
 }
 
 export class ProgrammingInterface {
@@ -58,6 +61,8 @@ export class ProgrammingInterface {
   readonly events: EventQueue;
   readonly commands: CommandQueue;
   readonly #channel: TbuChannel;
+  readonly #stalls: StallTable;
+  readonly #canRazWi: boolean;
   readonly #surroundings: Surroundings;
   readonly #log2Max: Readonly<Record<string, number>>;
   readonly #message = new Int32Array(MESSAGE_WORDS);
@@ -70,12 +75,15 @@ export class ProgrammingInterface {
     bank: Bank,
     space: PhysicalAddressSpace,
     channel: TbuChannel,
+    stalls: StallTable,
     io: TcuIo,
     idr: IdRegisters,
     surroundings: Surroundings,
   ) {
     this.bank = bank;
     this.#channel = channel;
+    this.#stalls = stalls;
+    this.#canRazWi = get([idr.IDR0], IDR0.fields.TERM_MODEL) === 0;
     this.#surroundings = surroundings;
     const idr1 = [idr.IDR1];
     const cmdqs = get(idr1, IDR1.fields.CMDQS);
@@ -87,14 +95,14 @@ export class ProgrammingInterface {
     };
     const interrupts = new Interrupts(bank, space, io, idr);
     const errors = new GlobalErrors(bank, interrupts);
-    this.events = new EventQueue(bank, space, errors, interrupts, eventqs);
+    this.events = new EventQueue(bank, space, errors, interrupts, eventqs, stalls);
     this.commands = new CommandQueue(bank, space, errors, interrupts, this, cmdqs, ranges);
   }
 
   /** The registers have been reset: forgets what was under way and tells the TBUs. */
   reset(): void {
     this.#updating = false;
-    this.events.forgetStalls();
+    this.#stalls.terminate(this.bank.security);
     this.commands.reset();
     this.#announce(0);
   }
@@ -126,8 +134,8 @@ export class ProgrammingInterface {
   step(): boolean {
     const updated = this.#stepUpdate();
     const consumed = this.commands.step();
-    const recorded = this.events.writeWaiting();
-    return updated || consumed || recorded;
+    const retried = this.events.retryUnwritten();
+    return updated || consumed || retried;
   }
 
   get isEnabled(): boolean {
@@ -150,13 +158,31 @@ export class ProgrammingInterface {
     // Choice: prefetch.
     if (opcode === CMD_PREFETCH_CONFIG || opcode === CMD_PREFETCH_ADDR) return false;
     if ((opcode === CMD_ATC_INV || opcode === CMD_PRI_RESP) && !this.isEnabled) return false;
+    if (opcode === CMD_RESUME || opcode === CMD_STALL_TERM) {
+      this.#resolve(opcode, words);
+      return false;
+    }
     const message = this.#message.fill(0);
     message[0] = MESSAGE_COMMAND;
     message.set(words, 1);
     message[5] = this.bank.security;
     this.#channel.broadcast(message);
-    this.#surroundings.executed(command, words);
     return true;
+  }
+
+  /** CMD_RESUME and CMD_STALL_TERM have done all that they do when they are consumed (4.7.1 to 4.7.3). */
+  #resolve(opcode: number, words: Int32Array): void {
+    const security = get(words, COMMAND.SSec) as SecurityState;
+    const StreamID = get(words, COMMAND.StreamID);
+    if (opcode === CMD_STALL_TERM) {
+      // Choice: stall-term-early.
+      this.#stalls.terminate(security, StreamID);
+      return;
+    }
+    const retry = get(words, RESUME.Ac) === 1;
+    const razWi = this.#canRazWi && get(words, RESUME.Ab) === 0;
+    const resolution = retry ? RESOLVED_RETRY : razWi ? RESOLVED_RAZ_WI : RESOLVED_ABORT;
+    this.#stalls.resume(security, StreamID, get(words, RESUME.STAG), resolution);
   }
 
   #stepUpdate(): boolean {
@@ -188,7 +214,7 @@ export class ProgrammingInterface {
     this.#updating = false;
     bank.write('CR0ACK', this.#targetCr0);
     if (this.#updatesGbpa) bank.write('GBPA', bank.read('GBPA') & ~bank.mask('GBPA', 'Update'));
-    if ((cleared & bank.mask('CR0', 'SMMUEN')) !== 0) this.events.forgetStalls();
+    if ((cleared & bank.mask('CR0', 'SMMUEN')) !== 0) this.#stalls.terminate(bank.security);
     if (old !== this.#targetCr0) this.#surroundings.acknowledged(bank.security, old ^ this.#targetCr0);
     return true;
   }

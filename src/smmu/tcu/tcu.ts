@@ -5,15 +5,15 @@
  * Pure and synchronous: a register write takes effect on the register at once; what follows from it happens in `step`, a bounded
  * piece at a time, and waits for the TBUs without blocking. Left out: the PRI queue, of which there are registers only.
  */
-import { CMD_STALL_TERM, COMMAND, type Command } from '../../arch/commands.js';
 import type { IdWords } from '../../arch/conditions.js';
 import { IDR0 } from '../../arch/id-registers.js';
-import { get, set } from '../../arch/layout.js';
+import { set } from '../../arch/layout.js';
 import { REGISTER_BYTES } from '../../arch/registers.js';
 import { NON_SECURE, SECURE, SECURITY_STATES, type SecurityState } from '../../arch/security.js';
 import type { PhysicalAddressSpace } from '../../memory/address-space.js';
 import type { SmmuConfig } from '../config.js';
 import { type EventChannel, MESSAGE_INVALIDATE_ALL, MESSAGE_WORDS, type TbuChannel } from '../maintenance.js';
+import { StallTable } from '../stalls.js';
 import type { TcuIo } from './interrupts.js';
 import { ProgrammingInterface, type Surroundings } from './programming-interface.js';
 import { Bank, RegisterFile } from './registers.js';
@@ -43,6 +43,7 @@ export class Tcu implements EventChannel, Surroundings {
   /**
    * @param spaces the PA space of each Security state.
    * @param io the wired interrupts.
+   * @param stalls shared with the TBUs.
    * @param registers memory of the register file, for those who share it with other threads: REGISTER_BYTES.
    */
   constructor(
@@ -50,6 +51,7 @@ export class Tcu implements EventChannel, Surroundings {
     spaces: readonly [PhysicalAddressSpace, PhysicalAddressSpace],
     channel: TbuChannel,
     io: TcuIo,
+    stalls: StallTable = new StallTable(config.idr),
     registers: ArrayBufferLike = new ArrayBuffer(REGISTER_BYTES),
   ) {
     this.#config = config;
@@ -58,7 +60,7 @@ export class Tcu implements EventChannel, Surroundings {
     const states: readonly SecurityState[] = this.registers.secureImpl ? SECURITY_STATES : [NON_SECURE];
     this.#interfaces = states.map((security) => {
       const bank = new Bank(this.registers, security);
-      return new ProgrammingInterface(bank, spaces[security], channel, io, config.idr, this);
+      return new ProgrammingInterface(bank, spaces[security], channel, stalls, io, config.idr, this);
     });
     this.#start();
   }
@@ -120,13 +122,6 @@ export class Tcu implements EventChannel, Surroundings {
   nsStallDisabled(): boolean {
     const secure = this.#interfaces[SECURE];
     return secure !== undefined && (secure.bank.read('CR0ACK') & secure.bank.mask('CR0', 'NSSTALLD')) !== 0;
-  }
-
-  /** Surroundings. */
-  executed(command: Command, words: Int32Array): void {
-    if (command.opcode !== CMD_STALL_TERM) return;
-    const security = get(words, COMMAND.SSec) as SecurityState;
-    this.#interface(security).events.forgetStalls(get(words, COMMAND.StreamID));
   }
 
   #start(): void {

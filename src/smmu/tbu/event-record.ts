@@ -1,0 +1,54 @@
+/** The event record that a TBU is making (IHI 0070 7.3). One, reused: the channel copies it. */
+import { C_BAD_SUBSTREAMID, CLASS_IN, EVENT } from '../../arch/events.js';
+import { put } from '../../arch/layout.js';
+import { NON_SECURE, SECURE, type SecurityState } from '../../arch/security.js';
+import type { Transaction } from '../transaction.js';
+import { EXECUTE, PRIV_READ } from './permission.js';
+
+const TWO_32 = 0x1_0000_0000;
+
+export class EventRecord {
+  readonly words = new Int32Array(8);
+
+  /** What every record says: the event and whose access it was. */
+  start(txn: Transaction, event: number): void {
+    const words = this.words.fill(0);
+    put(words, EVENT.EventNumber, event);
+    // C_BAD_SUBSTREAMID has no SSV: its SubstreamID is always valid (7.3.9).
+    if (txn.SubstreamID >= 0) {
+      put(words, EVENT.SubstreamID, txn.SubstreamID);
+      if (event !== C_BAD_SUBSTREAMID) put(words, EVENT.SSV, 1);
+    }
+    put(words, EVENT.StreamID, txn.StreamID);
+  }
+
+  /**
+   * The fields that all faults of the translation process have (7.3.12-7.3.16), CLASS IN.
+   * @param need the permission bit that the access needed.
+   */
+  startFault(txn: Transaction, need: number, event: number): void {
+    this.start(txn, event);
+    const { words } = this;
+    if (need >= PRIV_READ) put(words, EVENT.PnU, 1);
+    if ((need & EXECUTE) !== 0) put(words, EVENT.InD, 1);
+    if (!txn.write) put(words, EVENT.RnW, 1);
+    put(words, EVENT.CLASS, CLASS_IN);
+    words[4] = txn.iovaLo;
+    words[5] = txn.iovaHi;
+  }
+
+  /** The fault was at stage 2; of a Secure stream, NSIPA says in which IPA space (7.3). */
+  stage2(security: SecurityState, ipaSpace: SecurityState, ipa: number): void {
+    put(this.words, EVENT.S2, 1);
+    if (security === SECURE && ipaSpace === NON_SECURE) put(this.words, EVENT.NSIPA, 1);
+    this.words[6] = ipa & ~0xfff;
+    this.words[7] = ipa / TWO_32;
+  }
+
+  /** @param address cut to the output address size of `oas` bits. */
+  fetchAddr(address: number, oas: number): void {
+    const within = address % 2 ** oas;
+    this.words[6] = within & ~7;
+    this.words[7] = within / TWO_32;
+  }
+}
