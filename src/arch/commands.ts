@@ -107,6 +107,8 @@ export interface Command extends Layout {
   readonly illegal: Readonly<Record<string, readonly number[]>>;
   /** Has the range and level fields of 4.4.1.1, with their Reserved combination. */
   readonly ranged: boolean;
+  /** CMD_CFGI_*, CMD_TLBI_*, CMD_ATC_INV: something that is cached is dropped. */
+  readonly invalidates: boolean;
 }
 
 function command(
@@ -118,7 +120,8 @@ function command(
   illegal: Command['illegal'] = {},
 ): Command {
   const of = layout(name, section, COMMAND_BYTES * 8, { ...OPCODE, ...fields });
-  return { ...of, opcode, legality, illegal, ranged: 'TTL' in fields };
+  const invalidates = /^CMD_(?:CFGI|TLBI|ATC_INV)/.test(name);
+  return { ...of, opcode, legality, illegal, ranged: 'TTL' in fields, invalidates };
 }
 
 const on = (...conditions: Condition[]): Legality => [conditions, conditions];

@@ -22,6 +22,9 @@ export const LOG_MESSAGES = 256;
 export const EVENT_SLOTS = 128;
 export const EVENT_SLOT_WORDS = 16;
 
+/** Counts of a latency histogram. */
+export const LATENCY_BUCKETS = 256;
+
 const SECURITY_STATE_COUNT = 2;
 
 /** What of a machine decides the size of its control memory. */
@@ -29,6 +32,8 @@ export interface ControlShape {
   readonly smmus: number;
   /** DMA threads; each has one TBU slot at every SMMU. */
   readonly lanes: number;
+  /** Threads of software that programs the SMMUs. */
+  readonly software: number;
   readonly devices: number;
 }
 
@@ -43,9 +48,7 @@ export interface SlotOffsets {
 }
 
 /** Word offsets of one SMMU. */
-export interface SmmuOffsets {
-  readonly state: number;
-  readonly heartbeat: number;
+export interface SmmuOffsets extends ThreadOffsets {
   /** Signal: there is work for the TCU. */
   readonly doorbell: number;
   /** Signal: the TCU has done something that others may wait for. */
@@ -67,9 +70,10 @@ export interface SmmuOffsets {
   readonly slots: readonly SlotOffsets[];
 }
 
-/** Word offsets of a thread that is no SMMU: a DMA lane or the software thread. */
+/** Word offsets of a thread: thread-life.ts. */
 export interface ThreadOffsets {
   readonly state: number;
+  /** A counter, and in the next word an order to break down. */
   readonly heartbeat: number;
 }
 
@@ -78,13 +82,17 @@ export interface ControlOffsets {
   readonly failed: number;
   /** Not 0 once the machine is asked to stop its workload. */
   readonly stop: number;
+  /** Not 0 once all devices are at rest, and their software may come to rest, too. */
+  readonly devicesDone: number;
   readonly smmus: readonly SmmuOffsets[];
   readonly lanes: readonly ThreadOffsets[];
-  readonly software: ThreadOffsets;
+  readonly software: readonly ThreadOffsets[];
   /** Signal: an SMMU has raised an interrupt. */
   readonly interrupt: number;
   /** Word offsets of a statistics line per device. */
   readonly devices: readonly number[];
+  /** Word offsets of a latency histogram per device (latency.ts). */
+  readonly latencies: readonly number[];
   readonly totalWords: number;
 }
 
@@ -101,11 +109,20 @@ export const DEVICE_ACCESSES = 0;
 export const DEVICE_BYTES = 1;
 export const DEVICE_ABORTS = 2;
 export const DEVICE_STEP = 3;
+/** What its accesses did to the TBU that it shares with the other devices of its thread. */
+export const DEVICE_HITS = 4;
+export const DEVICE_MISSES = 5;
+export const DEVICE_WALKS = 6;
+export const DEVICE_EVENTS = 7;
 /** What a TBU tells: doubles of its slot's statistics line. */
 export const TBU_HITS = 0;
 export const TBU_MISSES = 1;
 export const TBU_WALKS = 2;
 export const TBU_TRANSACTIONS = 3;
+/** What a TCU tells: doubles of its statistics line. */
+export const TCU_COMMANDS = 0;
+export const TCU_INVALIDATIONS = 1;
+export const TCU_EVENTS = 2;
 
 /** Lays out the control memory: a pure function of the shape, so that every thread finds the same places. */
 export function controlOffsets(shape: ControlShape): ControlOffsets {
@@ -146,12 +163,17 @@ export function controlOffsets(shape: ControlShape): ControlOffsets {
   });
   const failed = line();
   const stop = line();
+  const devicesDone = line();
   const smmus = list(shape.smmus, smmu);
   const lanes = list(shape.lanes, thread);
-  const software = thread();
+  const software = list(shape.software, thread);
   const interrupt = line();
   const devices = list(shape.devices, line);
-  return { failed, stop, smmus, lanes, software, interrupt, devices, totalWords: next };
+  const latencies = list(shape.devices, () => take(LATENCY_BUCKETS));
+  return {
+    ...{ failed, stop, devicesDone, smmus, lanes, software, interrupt, devices, latencies },
+    totalWords: next,
+  };
 }
 
 /** One thread's view of the control memory. */
@@ -191,6 +213,10 @@ export class Control {
 
   get stopRequested(): boolean {
     return Atomics.load(this.words, this.offsets.stop) !== 0;
+  }
+
+  get areDevicesDone(): boolean {
+    return Atomics.load(this.words, this.offsets.devicesDone) !== 0;
   }
 
   /** Raises a machine-wide flag and wakes whoever sleeps on any signal, so that it is seen at once. */

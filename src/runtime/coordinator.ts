@@ -17,6 +17,7 @@ import { type MachineView, type SharedMachine, shareMachine } from './shared-mac
 import type { SmmuApi, TcuStatistics } from './smmu-api.js';
 import { SharedSmmuPort } from './smmu-port.js';
 import { Supervisor } from './supervisor.js';
+import { type Breakdown, orderBreakdown } from './thread-life.js';
 
 /** A thread without a sign of life for this long hangs. Generous: the host may be busy with something else. */
 const HUNG_MS = 15_000;
@@ -26,6 +27,8 @@ const START_MS = 60_000;
 export interface StartOptions {
   /** DMA threads. */
   readonly lanes: number;
+  /** Threads of software; default 1. */
+  readonly software?: number;
   readonly hungMs?: number;
 }
 
@@ -33,6 +36,12 @@ export interface StartOptions {
 interface SmmuWorker {
   readonly worker: Worker;
   readonly api: Remote<SmmuApi>;
+}
+
+/** A task: what a file of workers/ exports. */
+export interface ThreadEntry {
+  readonly worker: 'dma' | 'software' | 'stress';
+  readonly task: string;
 }
 
 /** Spawns the threads of a machine. @throws MachineFailure when one does not come up; nothing is left running then. */
@@ -54,23 +63,26 @@ export class RunningMachine {
   readonly view: MachineView;
   readonly supervisor: Supervisor;
   readonly #workers: readonly SmmuWorker[];
-  readonly #pool: Piscina;
+  readonly #lanes: Piscina;
   readonly #software: Piscina;
   #closing: Promise<void> | undefined;
 
   constructor(machine: Machine, options: StartOptions) {
     this.machine = machine;
-    const { shared, view } = shareMachine(machine, options.lanes);
+    const software = options.software ?? 1;
+    const { shared, view } = shareMachine(machine, options.lanes, software);
     this.shared = shared;
     this.view = view;
     this.supervisor = new Supervisor(view.control, options.hungMs ?? HUNG_MS);
     this.#workers = machine.smmus.map((_smmu, index) => this.#spawn(index));
-    this.#pool = pool('#workers/dma', options.lanes);
-    this.#software = pool('#workers/software', 1);
-    for (let lane = 0; lane < options.lanes; lane++) {
-      this.supervisor.watch(laneName(lane), view.control.offsets.lanes[lane]!, () => 'doing DMA');
+    this.#lanes = this.#threadPool('dma', options.lanes);
+    this.#software = this.#threadPool('software', software);
+    for (const [lane, at] of view.control.offsets.lanes.entries()) {
+      this.supervisor.watch(laneName(lane), at, () => 'doing DMA');
     }
-    this.supervisor.watch('software', view.control.offsets.software, () => 'programming the SMMUs');
+    for (const [index, at] of view.control.offsets.software.entries()) {
+      this.supervisor.watch(softwareName(index), at, () => 'programming the SMMUs');
+    }
   }
 
   async whenStarted(): Promise<void> {
@@ -89,14 +101,23 @@ export class RunningMachine {
     }
   }
 
-  /** Work for the DMA pool: rejects with a MachineFailure when the machine fails, whoever's fault that is. */
-  runLane<Result>(lane: number, task: unknown): Promise<Result> {
-    return this.#run(this.#pool, laneName(lane), 'runLane', task);
+  /** Work for a DMA thread: rejects with a MachineFailure when the machine fails, whoever's fault that is. */
+  runLane<Result>(
+    lane: number,
+    task: unknown,
+    entry: ThreadEntry = { worker: 'dma', task: 'runLane' },
+  ): Promise<Result> {
+    return this.#run(this.#lanes, laneName(lane), entry, task);
   }
 
-  /** Work for the software thread; successive tasks find what the earlier ones left there. */
-  runSoftware<Result>(name: string, task: unknown): Promise<Result> {
-    return this.#run(this.#software, 'software', name, task);
+  /** Work for a software thread; where there is but one, successive tasks find what the earlier ones left there. */
+  runSoftware<Result>(index: number, task: unknown, entry: ThreadEntry): Promise<Result> {
+    return this.#run(this.#software, softwareName(index), entry, task);
+  }
+
+  /** Calls back with whatever DMA and software threads post while they work. */
+  onMessage(listener: (message: unknown) => void): void {
+    for (const threads of [this.#lanes, this.#software]) threads.on('message', listener);
   }
 
   /**
@@ -111,15 +132,28 @@ export class RunningMachine {
     return await this.supervisor.guard(this.#workers[smmu]!.api.statistics());
   }
 
-  /** Breaks an SMMU's thread on purpose (REQUIREMENTS F10). */
-  sabotage(smmu: number, how: 'throw' | 'exit' | 'hang'): void {
-    // Never answered: the thread is gone.
-    this.#workers[smmu]!.api.sabotage(how).catch(() => {});
+  /** Has a thread, given by its name, break down at its next heartbeat (REQUIREMENTS F10, H9). */
+  sabotage(thread: string, how: Breakdown): void {
+    orderBreakdown(this.view.control, this.supervisor.offsetsOf(thread), how);
+  }
+
+  /** Ends a thread at whatever point it has come to: an SMMU's, or one of the DMA or of the software threads. */
+  kill(kind: 'smmu' | 'dma' | 'software', index: number): void {
+    const threads =
+      kind === 'smmu'
+        ? this.#workers.map(({ worker }) => worker)
+        : (kind === 'dma' ? this.#lanes : this.#software).threads;
+    threads[index]?.terminate();
   }
 
   /** Asks the workload to stop at the next batch, and the software thread to drain and return. */
   requestStop(): void {
     this.view.control.raiseFlag(this.view.control.offsets.stop);
+  }
+
+  /** Tells the software that no device will do anything any more. */
+  devicesDone(): void {
+    this.view.control.raiseFlag(this.view.control.offsets.devicesDone);
   }
 
   close(): Promise<void> {
@@ -136,7 +170,7 @@ export class RunningMachine {
         worker.removeAllListeners('exit');
         await worker.terminate();
       }),
-      this.#pool.destroy(),
+      this.#lanes.destroy(),
       this.#software.destroy(),
     ]);
   }
@@ -154,11 +188,30 @@ export class RunningMachine {
     return { worker, api: wrap<SmmuApi>(endpointOf(worker)) };
   }
 
-  #run<Result>(threads: Piscina, thread: string, name: string, task: unknown): Promise<Result> {
-    const work: Promise<Result> = threads.run(task, { name });
-    // The first failure is the cause: a thread that gave up because of another's death is not reported for it.
-    work.catch((error) => {
+  #threadPool(worker: ThreadEntry['worker'], threads: number): Piscina {
+    const started = new Piscina({
+      filename: import.meta.resolve(`#workers/${worker}`),
+      minThreads: threads,
+      maxThreads: threads,
+      concurrentTasksPerWorker: 1,
+      idleTimeout: Number.POSITIVE_INFINITY,
+    });
+    // A thread that dies while it has no task.
+    started.on('error', (error) => this.supervisor.fail(`${worker} pool`, `failed: ${errorText(error)}`));
+    return started;
+  }
+
+  #run<Result>(
+    threads: Piscina,
+    thread: string,
+    { worker, task: name }: ThreadEntry,
+    task: unknown,
+  ): Promise<Result> {
+    const filename = import.meta.resolve(`#workers/${worker}`);
+    const work: Promise<Result> = threads.run(task, { name, filename }).catch((error) => {
+      // The first failure is the cause: a thread that gave up because of another's death is not reported for it.
       if (this.#closing === undefined) this.supervisor.fail(thread, `failed: ${errorText(error)}`);
+      throw this.supervisor.failure ?? error;
     });
     const guarded = this.supervisor.guard(work);
     // The caller may be waiting for something else when the machine fails.
@@ -182,14 +235,8 @@ function laneName(lane: number): string {
   return `dma thread ${lane}`;
 }
 
-function pool(worker: string, threads: number): Piscina {
-  return new Piscina({
-    filename: import.meta.resolve(worker),
-    minThreads: threads,
-    maxThreads: threads,
-    concurrentTasksPerWorker: 1,
-    idleTimeout: Number.POSITIVE_INFINITY,
-  });
+function softwareName(index: number): string {
+  return index === 0 ? 'software' : `software ${index}`;
 }
 
 function errorText(error: unknown): string {

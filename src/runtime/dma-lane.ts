@@ -4,7 +4,6 @@
  */
 import { type DmaCounters, DmaMaster } from '../devices/dma-master.js';
 import type { WorkloadStep } from '../machine/types.js';
-import { Tbu, type TbuCounters } from '../smmu/tbu/tbu.js';
 import { type DevicePort, DirectPort, TranslatedPort } from './access-port.js';
 import {
   type Control,
@@ -14,15 +13,11 @@ import {
   DEVICE_STEP,
   DONE,
   RUNNING,
-  type SmmuOffsets,
-  TBU_HITS,
-  TBU_MISSES,
-  TBU_TRANSACTIONS,
-  TBU_WALKS,
 } from './control.js';
-import { EventRingSender } from './event-ring.js';
-import { type AddressSpaces, MachineView, memoryThreads, type SharedMachine } from './shared-machine.js';
-import { BATCH_TRANSACTIONS, TbuGuard } from './tbu-guard.js';
+import { LaneTbu, type TranslationCounts } from './lane-tbu.js';
+import { MachineView, memoryThreads, type SharedMachine } from './shared-machine.js';
+import { BATCH_TRANSACTIONS } from './tbu-guard.js';
+import { ThreadLife } from './thread-life.js';
 
 export interface LaneTask {
   readonly shared: SharedMachine;
@@ -41,14 +36,6 @@ export interface StepResult extends DmaCounters {
   readonly failedAt?: bigint;
 }
 
-/** What a device's accesses did to the TBU that it shares with the other devices of its thread. */
-export interface TranslationCounts {
-  hits: number;
-  misses: number;
-  walks: number;
-  events: number;
-}
-
 export interface DeviceResult {
   readonly device: number;
   /** All zero for a device behind no SMMU. */
@@ -56,42 +43,6 @@ export interface DeviceResult {
   /** One per step; a step that was not finished has done fewer accesses. */
   readonly steps: readonly StepResult[];
   readonly finished: boolean;
-}
-
-/** A TBU with what guards and publishes it. */
-class LaneTbu {
-  readonly tbu: Tbu;
-  readonly spaces: AddressSpaces;
-  readonly guard: TbuGuard;
-  readonly #control: Control;
-  readonly #statistics: number;
-
-  constructor(view: MachineView, smmu: number, lane: number) {
-    const at: SmmuOffsets = view.control.offsets.smmus[smmu]!;
-    const slot = at.slots[lane]!;
-    const events = new EventRingSender(view.control, at, slot, view.smmuLimit(smmu, 'to take event records'));
-    this.spaces = view.spacesOf(smmu);
-    const { config } = view.machine.smmus[smmu]!;
-    const stalls = view.control.stalls(at, config.idr).range(lane, at.slots.length);
-    this.tbu = new Tbu(config, this.spaces, events, stalls);
-    this.guard = new TbuGuard(
-      view.control,
-      at,
-      slot,
-      this.tbu,
-      view.smmuLimit(smmu, 'to finish a register update'),
-    );
-    this.#control = view.control;
-    this.#statistics = slot.statistics;
-  }
-
-  publish(): void {
-    const { counters } = this.tbu;
-    this.#control.setStatistic(this.#statistics, TBU_TRANSACTIONS, counters.transactions);
-    this.#control.setStatistic(this.#statistics, TBU_HITS, counters.hits);
-    this.#control.setStatistic(this.#statistics, TBU_MISSES, counters.misses);
-    this.#control.setStatistic(this.#statistics, TBU_WALKS, counters.walks);
-  }
 }
 
 /** One device with its way to memory. */
@@ -130,13 +81,11 @@ class LaneDevice {
       this.#watched = step;
       this.#port.watch();
     }
-    const before = this.#tbu?.tbu.counters;
     this.#tbu?.guard.begin();
     this.#accesses += this.#master.run(BATCH_TRANSACTIONS);
     this.#tbu?.guard.end();
-    if (before !== undefined) this.#count(before, this.#tbu!.tbu.counters);
     this.#failedAt[step] = this.#port.failedAt;
-    this.#tbu?.publish();
+    this.#tbu?.publish(this.#translation);
     this.#publish();
   }
 
@@ -146,12 +95,6 @@ class LaneDevice {
       return failedAt === undefined ? { ...counters } : { ...counters, failedAt };
     });
     return { device: this.#work.device, translation: this.#translation, steps, finished: this.finished };
-  }
-
-  #count(before: TbuCounters, after: TbuCounters): void {
-    for (const key of ['hits', 'misses', 'walks', 'events'] as const) {
-      this.#translation[key] += after[key] - before[key];
-    }
   }
 
   #publish(): void {
@@ -172,7 +115,7 @@ class LaneDevice {
 export function runLane(task: LaneTask): readonly DeviceResult[] {
   const view = MachineView.attach(task.shared, memoryThreads.lane(task.shared.shape, task.lane));
   const { control } = view;
-  const thread = control.offsets.lanes[task.lane]!;
+  const life = new ThreadLife(control, control.offsets.lanes[task.lane]!);
   const tbus = new Map<number, LaneTbu>();
   const devices = task.work.map((work) => {
     const { smmu } = view.machine.devices[work.device]!;
@@ -181,9 +124,9 @@ export function runLane(task: LaneTask): readonly DeviceResult[] {
     tbus.set(smmu, tbu);
     return new LaneDevice(view, work, tbu);
   });
-  Atomics.store(control.words, thread.state, RUNNING);
+  life.state = RUNNING;
   for (let busy = true; busy && !control.stopRequested && !control.hasFailed; ) {
-    Atomics.add(control.words, thread.heartbeat, 1);
+    life.beat();
     busy = false;
     for (const device of devices) {
       if (device.finished) continue;
@@ -191,6 +134,6 @@ export function runLane(task: LaneTask): readonly DeviceResult[] {
       busy = true;
     }
   }
-  Atomics.store(control.words, thread.state, DONE);
+  life.state = DONE;
   return devices.map((device) => device.result());
 }

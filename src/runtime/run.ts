@@ -18,14 +18,17 @@ import {
   TBU_TRANSACTIONS,
   TBU_WALKS,
 } from './control.js';
-import { type RunningMachine, startMachine } from './coordinator.js';
-import type { DeviceResult, DeviceWork, LaneTask, StepResult, TranslationCounts } from './dma-lane.js';
+import { type RunningMachine, startMachine, type ThreadEntry } from './coordinator.js';
+import type { DeviceResult, DeviceWork, LaneTask, StepResult } from './dma-lane.js';
 import { compareEvents, hex } from './expected-events.js';
 import { ExpectedMemory, type WrittenRange } from './expected-memory.js';
+import type { TranslationCounts } from './lane-tbu.js';
 import { Placement } from './placement.js';
 import type { DeviceReport, EventReport, RunProgress, RunReport, SmmuReport } from './report.js';
 import type { DrainedEvents, PlacedMapping } from './software-thread.js';
 
+const BOOT: ThreadEntry = { worker: 'software', task: 'bootSoftware' };
+const DRAIN: ThreadEntry = { worker: 'software', task: 'drainSoftware' };
 const PROGRESS_MS = 200;
 /** Sentences and event kinds that a report holds; the rest is counted. */
 const FAILURES_MAX = 50;
@@ -99,8 +102,8 @@ class Run {
   async finish(started: number, signal: AbortSignal | undefined): Promise<RunReport> {
     const running = this.#running;
     this.#progress('boot');
-    const mappings = await running.runSoftware<PlacedMapping[]>('bootSoftware', running.shared);
-    const draining = running.runSoftware<DrainedEvents>('drainSoftware', undefined);
+    const mappings = await running.runSoftware<PlacedMapping[]>(0, running.shared, BOOT);
+    const draining = running.runSoftware<DrainedEvents>(0, undefined, DRAIN);
     const results = await this.#drive();
     running.requestStop();
     const drained = await draining;

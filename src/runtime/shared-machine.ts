@@ -28,14 +28,16 @@ export type AddressSpaces = readonly [PhysicalAddressSpace, PhysicalAddressSpace
 
 /**
  * Reserves everything that the threads of a machine share. The caller is thread 0 of the guest memory.
+ * @param software threads of software.
  * @param memory zeroed memory of the machine's regions, for those who recycle it.
  */
 export function shareMachine(
   machine: Machine,
   lanes: number,
+  software = 1,
   memory: GuestMemory = GuestMemory.create(machine.regions),
 ): { shared: SharedMachine; view: MachineView } {
-  const shape = { smmus: machine.smmus.length, lanes, devices: machine.devices.length };
+  const shape = { smmus: machine.smmus.length, lanes, software, devices: machine.devices.length };
   const shared: SharedMachine = {
     machine,
     shape,
@@ -50,9 +52,9 @@ export function shareMachine(
 
 /** The thread indices of a machine's guest memory; thread 0 is the coordinator. */
 export const memoryThreads = {
-  software: () => 1,
-  smmu: (index: number) => 2 + index,
-  lane: (shape: ControlShape, lane: number) => 2 + shape.smmus + lane,
+  smmu: (index: number) => 1 + index,
+  lane: (shape: ControlShape, lane: number) => 1 + shape.smmus + lane,
+  software: (shape: ControlShape, index: number) => 1 + shape.smmus + shape.lanes + index,
 } as const;
 
 /** One thread's view of a shared machine. */

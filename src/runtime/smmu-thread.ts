@@ -5,13 +5,22 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { SecurityState } from '../arch/security.js';
 import { Tcu } from '../smmu/tcu/tcu.js';
-import { RUNNING, type SmmuOffsets, WAITING } from './control.js';
+import {
+  type Control,
+  RUNNING,
+  type SmmuOffsets,
+  TCU_COMMANDS,
+  TCU_EVENTS,
+  TCU_INVALIDATIONS,
+  WAITING,
+} from './control.js';
 import { type InterruptName, interruptOffset } from './interrupts.js';
 import { MailboxReceiver } from './mailbox.js';
 import { MachineView, memoryThreads, type SharedMachine } from './shared-machine.js';
 import { Signal } from './signal.js';
 import type { SmmuApi, TcuStatistics } from './smmu-api.js';
 import { SharedTbuChannel } from './tbu-channel.js';
+import { ThreadLife } from './thread-life.js';
 
 /** Steps of the TCU between two looks at the mailbox, so that no queue can hold the thread (REQUIREMENTS B18). */
 const STEPS_PER_TURN = 64;
@@ -29,7 +38,8 @@ export interface SmmuSetup {
 
 export class SmmuThread {
   readonly tcu: Tcu;
-  readonly #words: Int32Array;
+  readonly #control: Control;
+  readonly #life: ThreadLife;
   readonly #at: SmmuOffsets;
   readonly #doorbell: Signal;
   readonly #progress: Signal;
@@ -41,7 +51,8 @@ export class SmmuThread {
     const view = MachineView.attach(shared, memoryThreads.smmu(smmu));
     const { control } = view;
     const at = control.offsets.smmus[smmu]!;
-    this.#words = control.words;
+    this.#control = control;
+    this.#life = new ThreadLife(control, at);
     this.#at = at;
     this.#doorbell = new Signal(control.words, at.doorbell);
     this.#progress = new Signal(control.words, at.progress);
@@ -68,28 +79,24 @@ export class SmmuThread {
         this.run().catch((error) => setImmediate(() => throwOn(error)));
       },
       statistics: async () => this.statistics(),
-      sabotage: async (how) => {
-        setImmediate(() => sabotage(how));
-      },
     };
   }
 
   statistics(): TcuStatistics {
-    const { commands, events } = this.tcu.counters;
-    return { commands, events };
+    return { ...this.tcu.counters };
   }
 
   /** Runs until the machine fails; the coordinator ends the thread otherwise. */
   async run(): Promise<void> {
     let busyTurns = 0;
     while (!this.#stopped()) {
-      this.#state(RUNNING);
+      this.#life.state = RUNNING;
       const seen = this.#doorbell.count;
       if (this.turn()) {
         busyTurns++;
         if (busyTurns % TURNS_PER_YIELD === 0) await nextTurn();
       } else if (!this.#rings(seen)) {
-        this.#state(WAITING);
+        this.#life.state = WAITING;
         await this.#doorbell.sleepAsync(seen, SLEEP_MS);
       }
     }
@@ -97,11 +104,14 @@ export class SmmuThread {
 
   /** One look at each source of work. @returns whether there was any. */
   turn(): boolean {
-    Atomics.add(this.#words, this.#at.heartbeat, 1);
+    this.#life.beat();
     let worked = this.#mailbox.drain(this.tcu);
     worked = this.#channel.drainEvents(this.tcu) || worked;
     for (let steps = 0; steps < STEPS_PER_TURN && this.tcu.step(); steps++) worked = true;
-    if (worked) this.#progress.raise();
+    if (worked) {
+      this.#publish();
+      this.#progress.raise();
+    }
     return worked;
   }
 
@@ -110,17 +120,15 @@ export class SmmuThread {
     return false;
   }
 
-  #state(state: number): void {
-    Atomics.store(this.#words, this.#at.state, state);
+  #publish(): void {
+    const { commands, invalidations, events } = this.tcu.counters;
+    const { statistics } = this.#at;
+    this.#control.setStatistic(statistics, TCU_COMMANDS, commands);
+    this.#control.setStatistic(statistics, TCU_INVALIDATIONS, invalidations);
+    this.#control.setStatistic(statistics, TCU_EVENTS, events);
   }
 }
 
 function throwOn(error: unknown): never {
   throw error;
-}
-
-function sabotage(how: 'throw' | 'exit' | 'hang'): void {
-  if (how === 'exit') process.exit(3);
-  if (how === 'throw') throw new Error('sabotaged');
-  for (;;);
 }

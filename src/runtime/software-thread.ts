@@ -13,6 +13,7 @@ import { DONE, RUNNING } from './control.js';
 import { MachineView, memoryThreads, type SharedMachine } from './shared-machine.js';
 import { Signal } from './signal.js';
 import { SharedSmmuPort } from './smmu-port.js';
+import { ThreadLife } from './thread-life.js';
 
 /** Polls of a register: with the port's sleeps, well beyond the time after which a hung SMMU is reported. */
 const POLL_LIMIT = 50_000;
@@ -50,12 +51,15 @@ interface DriverEntry {
 }
 
 class SoftwareThread {
+  readonly life: ThreadLife;
   readonly #view: MachineView;
   readonly #allocators: ReadonlyMap<string, PageAllocator>;
   readonly #entries: DriverEntry[] = [];
 
   constructor(shared: SharedMachine) {
-    this.#view = MachineView.attach(shared, memoryThreads.software());
+    this.#view = MachineView.attach(shared, memoryThreads.software(shared.shape, 0));
+    const { control } = this.#view;
+    this.life = new ThreadLife(control, control.offsets.software[0]!);
     this.#allocators = regionAllocators(this.#view.machine);
   }
 
@@ -80,7 +84,7 @@ class SoftwareThread {
     const { control } = this.#view;
     const interrupt = new Signal(control.words, control.offsets.interrupt);
     while (!control.stopRequested) {
-      this.beat();
+      this.life.beat();
       const seen = interrupt.count;
       for (const entry of this.#entries) take(entry);
       if (!control.stopRequested) interrupt.sleep(seen, NAP_MS);
@@ -100,20 +104,11 @@ class SoftwareThread {
     };
   }
 
-  /** The thread's sign of life. */
-  beat(): void {
-    Atomics.add(this.#view.control.words, this.#view.control.offsets.software.heartbeat, 1);
-  }
-
-  state(state: number): void {
-    Atomics.store(this.#view.control.words, this.#view.control.offsets.software.state, state);
-  }
-
   #driver(smmu: number, security: SecurityState): SmmuDriver {
     return new SmmuDriver({
       smmu: this.#view.machine.smmus[smmu]!.id,
       security,
-      port: new SharedSmmuPort(this.#view, smmu, security, () => this.beat()),
+      port: new SharedSmmuPort(this.#view, smmu, security, () => this.life.beat()),
       memory: new SpaceMemory(this.#view.spacesOf(smmu)[security]),
       allocator: this.#allocator(smmu, security),
       log2Events: LOG2_EVENTS,
@@ -142,12 +137,12 @@ export function drainSoftware(): DrainedEvents {
 }
 
 function whileRunning<Result>(software: SoftwareThread, work: () => Result): Result {
-  software.beat();
-  software.state(RUNNING);
+  software.life.beat();
+  software.life.state = RUNNING;
   try {
     return work();
   } finally {
-    software.state(DONE);
+    software.life.state = DONE;
   }
 }
 

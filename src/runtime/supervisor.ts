@@ -59,6 +59,13 @@ export class Supervisor {
     this.#watched.push({ name, offsets, describe, beat: -1, since: performance.now() });
   }
 
+  /** Where a watched thread tells of itself. */
+  offsetsOf(name: string): ThreadOffsets {
+    const watched = this.#watched.find((candidate) => candidate.name === name);
+    if (watched === undefined) throw new Error(`assertion: there is no thread '${name}'`);
+    return watched.offsets;
+  }
+
   /** Reports a failure; the first one counts, what follows from it does not. */
   fail(name: string, what: string): void {
     if (this.#failure !== undefined) return;

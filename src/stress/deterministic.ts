@@ -67,7 +67,7 @@ class DeterministicMachine {
     this.#machine = machine;
     this.#options = options;
     this.#plan = planStress(machine, options.seed);
-    this.#view = shareMachine(machine, this.#plan.streams.length, options.memory).view;
+    this.#view = shareMachine(machine, this.#plan.streams.length, 1, options.memory).view;
     this.#ledger = new Ledger(this.#plan, Ledger.allocate(this.#plan));
     this.smmus = machine.smmus.map((_, index) => this.#smmu(index));
     this.devices = this.#plan.streams.map((_, index) => this.#device(index));

@@ -1,5 +1,6 @@
 /** From cumulative counters to what a plot shows: rates and shares of the time between two moments. */
-import type { DeviceStressReport, Latency, TrafficSeries } from './report.js';
+import type { Latency } from '../runtime/latency.js';
+import type { DeviceStressReport, TrafficSeries } from './report.js';
 
 /** Per second; nothing is known of the first moment. */
 export function perSecond(timesMs: readonly number[], counts: readonly number[]): (number | null)[] {

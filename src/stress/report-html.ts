@@ -2,13 +2,13 @@
  * A stress report as one HTML file: it fetches nothing and runs nothing, so that it can be mailed, kept beside a bug and
  * opened without a network. Light or dark as the reader's system has it, one column on a phone.
  */
+import type { Latency } from '../runtime/latency.js';
 import { type Html, html } from './html.js';
 import { type Plot, type PlotLine, renderPlot } from './plot.js';
 import { drawnDevices, hitShares, percentiles, perSecond } from './rates.js';
 import type {
   DeviceStressReport,
   FindingReport,
-  Latency,
   SmmuStressReport,
   StressReport,
   TrafficCounters,

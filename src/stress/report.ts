@@ -2,6 +2,7 @@
  * What a stress run tells: plain data, as `stress --json` prints it, and from which the terminal's tables and the HTML page
  * are made. Counters of a series are cumulative, one value for each moment of `timesMs`; rates are their differences.
  */
+import type { Latency } from '../runtime/latency.js';
 import type { EventReport } from '../runtime/report.js';
 
 /** What was asked for: with the machine file, enough to ask for it again. */
@@ -15,15 +16,6 @@ export interface StressSettings {
   readonly limit: string;
   readonly checked: boolean;
   readonly mutation: string | null;
-}
-
-/** Nanoseconds. */
-export interface Latency {
-  readonly samples: number;
-  readonly p50: number;
-  readonly p90: number;
-  readonly p99: number;
-  readonly max: number;
 }
 
 export interface TrafficCounters {

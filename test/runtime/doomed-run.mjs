@@ -1,4 +1,4 @@
-/** A run whose second SMMU breaks; a process of its own, for failure.test.ts. Runs the built package. */
+/** A run in which a thread breaks; a process of its own, for failure.test.ts. Runs the built package. */
 import { loadMachine } from '../../dist/src/machine/load.js';
 import { runMachine } from '../../dist/src/runtime/run.js';
 
@@ -22,13 +22,14 @@ try {
   await runMachine(
     machine,
     {
-      hungMs: 4000,
+      // Others may be busy with something else, but for a shorter time.
+      hungMs: process.argv[3] === 'hang' ? 4000 : 30_000,
       onStart: (started) => {
         running = started;
       },
     },
     ({ phase }) => {
-      if (phase === 'dma') running.sabotage(1, process.argv[2]);
+      if (phase === 'dma') running.sabotage(process.argv[2], process.argv[3]);
     },
   );
 } catch (error) {

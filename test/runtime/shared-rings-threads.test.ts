@@ -8,7 +8,7 @@ import { Signal } from '../../src/runtime/signal.js';
 import { SharedTbuChannel } from '../../src/runtime/tbu-channel.js';
 import { BANK_SMMUEN, MESSAGE_BANK, MESSAGE_COMMAND, MESSAGE_WORDS } from '../../src/smmu/maintenance.js';
 
-const SHAPE = { smmus: 1, lanes: 2, devices: 0 };
+const SHAPE = { smmus: 1, lanes: 2, software: 1, devices: 0 };
 
 function setUp() {
   const buffer = Control.allocate(SHAPE);

@@ -16,7 +16,7 @@ import {
   MESSAGE_WORDS,
 } from '../../src/smmu/maintenance.js';
 
-const SHAPE = { smmus: 2, lanes: 2, devices: 1 };
+const SHAPE = { smmus: 2, lanes: 2, software: 1, devices: 1 };
 const AT_ONCE = { what: 'a partner', timeoutMs: 0, lost: () => undefined };
 
 function freshControl(): Control {

@@ -29,6 +29,14 @@ describe('consumption', () => {
     expect(bench.messages).toEqual([[1, 0x403, 7, 1, 0, SECURE, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]]);
   });
 
+  test('H7: invalidations are counted, and nothing else as one', () => {
+    const bench = new Bench();
+    bench.enableQueues();
+    bench.putCommands([CFGI_ALL, [OPCODES.CMD_TLBI_NSNH_ALL], [OPCODES.CMD_PREFETCH_CONFIG, 5], SYNC]);
+    bench.write(OFFSETS.CMDQ_PROD, 4);
+    expect(bench.tcu.counters).toMatchObject({ commands: 4, invalidations: 2 });
+  });
+
   test('4.2: prefetches are consumed without effect', () => {
     const bench = new Bench();
     bench.enableQueues();

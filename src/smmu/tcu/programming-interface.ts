@@ -64,6 +64,7 @@ export class ProgrammingInterface {
   readonly #stalls: StallTable;
   readonly #canRazWi: boolean;
   readonly #surroundings: Surroundings;
+  #invalidations = 0;
   readonly #log2Max: Readonly<Record<string, number>>;
   readonly #message = new Int32Array(MESSAGE_WORDS);
   /** An Update has been announced and is not acknowledged yet; the values are those that it was announced with. */
@@ -155,6 +156,7 @@ export class ProgrammingInterface {
   /** CommandExecutor. */
   execute(command: Command, words: Int32Array): boolean {
     const { opcode } = command;
+    if (command.invalidates) this.#invalidations++;
     // Choice: prefetch.
     if (opcode === CMD_PREFETCH_CONFIG || opcode === CMD_PREFETCH_ADDR) return false;
     if ((opcode === CMD_ATC_INV || opcode === CMD_PRI_RESP) && !this.isEnabled) return false;
@@ -183,6 +185,11 @@ export class ProgrammingInterface {
     const razWi = this.#canRazWi && get(words, RESUME.Ab) === 0;
     const resolution = retry ? RESOLVED_RETRY : razWi ? RESOLVED_RAZ_WI : RESOLVED_ABORT;
     this.#stalls.resume(security, StreamID, get(words, RESUME.STAG), resolution);
+  }
+
+  /** Invalidations executed since the instance was made. */
+  get invalidations(): number {
+    return this.#invalidations;
   }
 
   #stepUpdate(): boolean {

@@ -26,6 +26,8 @@ export type { TcuIo } from './interrupts.js';
 export interface TcuCounters {
   /** Commands consumed, of all queues. */
   readonly commands: number;
+  /** Of these, CMD_CFGI_*, CMD_TLBI_* and CMD_ATC_INV. */
+  readonly invalidations: number;
   /** Event records written. */
   readonly events: number;
 }
@@ -73,12 +75,14 @@ export class Tcu implements EventChannel, Surroundings {
   /** Totals since the instance was made. */
   get counters(): TcuCounters {
     let commands = 0;
+    let invalidations = 0;
     let events = 0;
     for (const own of this.#interfaces) {
       commands += own.commands.consumed;
+      invalidations += own.invalidations;
       events += own.events.recorded;
     }
-    return { commands, events };
+    return { commands, invalidations, events };
   }
 
   /** A register read by software; any other thread may use `readRegister` on the same words. */

@@ -1,0 +1,70 @@
+/**
+ * A TBU in a DMA thread, with what guards it and publishes its counters. A thread has one at every SMMU that its devices
+ * sit behind.
+ */
+import { Tbu } from '../smmu/tbu/tbu.js';
+import {
+  type Control,
+  type SmmuOffsets,
+  TBU_HITS,
+  TBU_MISSES,
+  TBU_TRANSACTIONS,
+  TBU_WALKS,
+} from './control.js';
+import { EventRingSender } from './event-ring.js';
+import type { AddressSpaces, MachineView } from './shared-machine.js';
+import { TbuGuard } from './tbu-guard.js';
+
+/** What one device's accesses did to the TBU that it shares with the other devices of its thread. */
+export interface TranslationCounts {
+  hits: number;
+  misses: number;
+  walks: number;
+  events: number;
+}
+
+export class LaneTbu {
+  readonly tbu: Tbu;
+  readonly spaces: AddressSpaces;
+  readonly guard: TbuGuard;
+  readonly #control: Control;
+  readonly #statistics: number;
+  readonly #before: TranslationCounts = { hits: 0, misses: 0, walks: 0, events: 0 };
+
+  constructor(view: MachineView, smmu: number, lane: number) {
+    const at: SmmuOffsets = view.control.offsets.smmus[smmu]!;
+    const slot = at.slots[lane]!;
+    const events = new EventRingSender(view.control, at, slot, view.smmuLimit(smmu, 'to take event records'));
+    this.spaces = view.spacesOf(smmu);
+    const { config } = view.machine.smmus[smmu]!;
+    const stalls = view.control.stalls(at, config.idr).range(lane, at.slots.length);
+    this.tbu = new Tbu(config, this.spaces, events, stalls);
+    this.guard = new TbuGuard(
+      view.control,
+      at,
+      slot,
+      this.tbu,
+      view.smmuLimit(smmu, 'to finish a register update'),
+    );
+    this.#control = view.control;
+    this.#statistics = slot.statistics;
+  }
+
+  /** Publishes the counters, and adds to `counts` what was done since the last call: one device's batch. */
+  publish(counts: TranslationCounts): void {
+    const { transactions, hits, misses, walks, events } = this.tbu.counters;
+    this.#control.setStatistic(this.#statistics, TBU_TRANSACTIONS, transactions);
+    this.#control.setStatistic(this.#statistics, TBU_HITS, hits);
+    this.#control.setStatistic(this.#statistics, TBU_MISSES, misses);
+    this.#control.setStatistic(this.#statistics, TBU_WALKS, walks);
+    const before = this.#before;
+    counts.hits += hits - before.hits;
+    counts.misses += misses - before.misses;
+    counts.walks += walks - before.walks;
+    counts.events += events - before.events;
+    before.hits = hits;
+    before.misses = misses;
+    before.walks = walks;
+    before.events = events;
+  }
+}
