@@ -31,7 +31,12 @@ const STEPS = 40;
 const TABLES_IPA = 1n << 30n;
 const OAS_BITS = [32, 36, 40, 42, 44, 48] as const;
 const CACHES = [0, 1, 4, Number.POSITIVE_INFINITY] as const;
-const EVENT_OF = { translation: 0x10, 'address-size': 0x11, 'access-flag': 0x12 } as const;
+const EVENT_OF = {
+  'external-abort': 0x0b,
+  translation: 0x10,
+  'address-size': 0x11,
+  'access-flag': 0x12,
+} as const;
 const F_PERMISSION = 0x13;
 const ASID = 0x4321;
 const ADDRESS = 0xff_ffff_f000n;
@@ -52,6 +57,8 @@ class Case {
   readonly #inputs: bigint[] = [];
   readonly #outputs: bigint[] = [];
   readonly #frames: { ipa: bigint; at: bigint }[] = [];
+  /** Where the oracle last read outside of memory: a leaf that was written as a block can be read as a table. */
+  #unreadable = 0n;
 
   constructor(seed: number) {
     const r = new Random(seed);
@@ -253,6 +260,12 @@ class Case {
 
   // The oracle.
 
+  #read(address: bigint): bigint | undefined {
+    const value = this.bench.load64(address);
+    if (value === undefined) this.#unreadable = address;
+    return value;
+  }
+
   #walk2(ipa: bigint): { output: bigint; letters: string; device: boolean } | { fault: LpaeFault } {
     const ste = this.#ste as Record<string, number>;
     const S2TTB = BigInt(ste.S2TTB!) << 4n;
@@ -260,14 +273,14 @@ class Case {
     if (ste.S2AA64 === 0) {
       const { S2SL0 } = ste as { S2SL0: number };
       const params = { ipa, S2T0SZ: ste.S2T0SZ! & 0xf, S2SL0, S2TTB, AFFD, oas: this.#oas };
-      const leaf = walkLpaeStage2(params, (address) => this.bench.load64(address));
+      const leaf = walkLpaeStage2(params, (address) => this.#read(address));
       if ('fault' in leaf) return leaf;
       return { output: leaf.output, letters: lpaeStage2Letters(leaf, true), device: leaf.MemAttr < 4 };
     }
     const outputBits = Math.min(OAS_BITS[ste.S2PS!]!, this.#oas);
     const { S2T0SZ, S2SL0 } = ste as { S2T0SZ: number; S2SL0: number };
     const leaf = walkStage2({ ipa, S2TTB, S2T0SZ, S2SL0, S2TG: 4, outputBits, AFFD }, (address) =>
-      this.bench.load64(address),
+      this.#read(address),
     );
     if (leaf.kind === 'fault') return { fault: leaf.type };
     return {
@@ -292,10 +305,11 @@ class Case {
         CLASS: 2,
         ...more,
       });
-    const eventOfFault = (fault: LpaeFault) => {
-      if (fault === 'external-abort') throw new Error('the tables lie in memory');
-      return EVENT_OF[fault];
-    };
+    // No A, R or S bit governs it, and it has the descriptor's address in place of the IPA (7.3 F_WALK_EABT).
+    const unreadable = (fields: object): Expected => ({
+      outcome: 'abort',
+      record: record(EVENT_OF['external-abort'], { FetchAddr: this.#unreadable >> 3n, ...fields }),
+    });
     const stage1Fault = (number: number): Expected => ({
       outcome: cd.A ? 'abort' : 'raz-wi',
       ...(cd.R ? { record: record(number) } : {}),
@@ -307,7 +321,8 @@ class Case {
         ...(ste.S2R ? { record: record(number, { S2: 1, CLASS, IPA: ipa >> 12n, ...more }) } : {}),
       });
       const done = this.#walk2(ipa);
-      if ('fault' in done) return fault(eventOfFault(done.fault));
+      if ('fault' in done)
+        return done.fault === 'external-abort' ? unreadable({ S2: 1, CLASS }) : fault(EVENT_OF[done.fault]);
       if (!done.letters.includes(need) || (CLASS < 2 && ste.S2PTW && done.device))
         return fault(F_PERMISSION, { TTRnW });
       return done.output;
@@ -343,15 +358,16 @@ class Case {
         oas: nested ? undefined : this.#oas,
       },
       (address) => {
-        if (!nested) return this.bench.load64(address);
+        if (!nested) return this.#read(address);
         const at = stage2(address, 1, 'r');
-        if (typeof at === 'bigint') return this.bench.load64(at);
+        if (typeof at === 'bigint') return this.#read(at);
         inner = at;
         return undefined;
       },
     );
     if (inner !== undefined) return inner;
-    if ('fault' in leaf) return stage1Fault(eventOfFault(leaf.fault));
+    if ('fault' in leaf)
+      return leaf.fault === 'external-abort' ? unreadable({ CLASS: 1 }) : stage1Fault(EVENT_OF[leaf.fault]);
     const checks = { hyp: this.#hyp, WXN: on('WXN'), UWXN: on('UWXN'), PAN: on('PAN') };
     if (!lpaeStage1Letters(leaf, checks).includes(letter)) return stage1Fault(F_PERMISSION);
     return nested ? final(stage2(leaf.output, 2, letter)) : final(leaf.output);
@@ -418,7 +434,7 @@ test('3.4, 3.4.1, 5.2, 5.4, DDI 0487 G5.5, G5.6: LPAE agrees with the oracle for
       for (let step = 0; step < STEPS; step++) one.step();
       done++;
     }),
-    { numRuns: RUNS, endOnFailure: true },
+    { numRuns: RUNS, endOnFailure: true, examples: [[142967196]] },
   );
   expect(done).toBe(RUNS);
 });
