@@ -72,8 +72,17 @@ export function checkVSTE(words: Words): { readonly config: NestedConfig; readon
   return { config, vste };
 }
 
-/** The physical STE. @param parent the STE of a stream that the nesting parent alone translates. */
-export function physicalSTE(config: NestedConfig, vste: VSTE, parent: Uint32Array): Uint32Array {
+/**
+ * The physical STE.
+ * @param parent the STE of a stream that the nesting parent alone translates.
+ * @param stalls whether the physical SMMU would stall what a CD asks it to.
+ */
+export function physicalSTE(
+  config: NestedConfig,
+  vste: VSTE,
+  parent: Uint32Array,
+  stalls: boolean,
+): Uint32Array {
   if (config === 'abort') return ABORT_STE;
   if (config === 'invalid') return new Uint32Array(ABORT_STE.length);
   if (config === 'bypass') return parent;
@@ -82,5 +91,7 @@ export function physicalSTE(config: NestedConfig, vste: VSTE, parent: Uint32Arra
   set(ste, F.Config, CONFIG_NESTED);
   // A guest that faults without end does not fill the host's event queue, where the SMMU merges (7.3.1).
   set(ste, F.MEV, 1);
+  // Nobody could resume: CD.S is as ILLEGAL as the guest, which has no Stall model, expects (5.2 S1STALLD).
+  if (stalls) set(ste, F.S1STALLD, 1);
   return ste;
 }

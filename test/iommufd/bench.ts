@@ -4,8 +4,12 @@
  */
 import { AIDR, IDR0, IDR1, IDR3, IDR5 } from '../../src/arch/id-registers.js';
 import { encode } from '../../src/arch/layout.js';
+import { BANKS, type RegisterKey } from '../../src/arch/registers.js';
 import { NON_SECURE } from '../../src/arch/security.js';
 import { HostSmmu } from '../../src/iommufd/host-smmu.js';
+import type { IommufdOptions } from '../../src/iommufd/iommufd.js';
+import { AcceleratedSmmu } from '../../src/iommufd/vsmmu/accelerated-smmu.js';
+import { VfioCore, type VfioDevice } from '../../src/iommufd/vsmmu/vfio-core.js';
 import { GuestMemory } from '../../src/memory/guest-memory.js';
 import type { MappedSpace } from '../../src/memory/mapped-space.js';
 import type { IdRegisters, SmmuConfig } from '../../src/smmu/config.js';
@@ -134,4 +138,71 @@ export class Host {
     driver.enable();
     return { smmu, kernel: new HostSmmu({ id, driver, port, memory, allocator }) };
   }
+}
+
+/** A guest with an accelerated SMMU, and a driver for it that a test may use. */
+export class Guest {
+  readonly smmu: AcceleratedSmmu;
+  readonly core: VfioCore;
+  readonly errors: string[] = [];
+  readonly trace: string[] = [];
+  readonly interrupts: string[] = [];
+  readonly #space: MappedSpace;
+  #allocator = new PageAllocator(GUEST_RAM + GUEST_BYTES / 2, GUEST_BYTES / 2);
+
+  constructor(host: Host, index = 0, idr: IdRegisters = guestIdRegisters(), options: GuestOptions = {}) {
+    this.#space = host.guestSpace(index);
+    this.core = options.core ?? new VfioCore(options);
+    const gpa = GUEST_RAM;
+    if (options.core === undefined) {
+      this.core.mapMemory({ gpa, pa: host.guestBase(index), sizeBytes: GUEST_BYTES, writable: true });
+    }
+    const io = { interrupt: (name: string) => this.interrupts.push(name) };
+    const name = options.name ?? `vsmmu${index}`;
+    this.smmu = new AcceleratedSmmu(config(name, idr), [this.#space, this.#space], io, this.core, {
+      bound: (devfn, devID) => this.trace.push(`bound ${devfn} ${devID}`),
+      unbound: (devfn, devID) => this.trace.push(`unbound ${devfn} ${devID}`),
+      error: (message) => this.errors.push(message),
+    });
+  }
+
+  get memory(): SpaceMemory {
+    return new SpaceMemory(this.#space);
+  }
+
+  /** The guest's own driver, with its structures in the upper half of the guest's memory. */
+  driver(): SmmuDriver {
+    return new SmmuDriver({
+      smmu: 'vsmmu',
+      security: NON_SECURE,
+      port: portOf(this.smmu),
+      memory: this.memory,
+      allocator: this.#allocator,
+      sidBits: 9,
+    });
+  }
+
+  register(key: RegisterKey): number {
+    return Number(this.smmu.readRegister(BANKS[NON_SECURE][key].offset, 4, NON_SECURE));
+  }
+
+  /** Objects by kind, in the order of their numbers. */
+  kinds(): string[] {
+    return this.core.iommufd.objects
+      .print()
+      .split('\n')
+      .map((line) => line.split(' ')[1]!);
+  }
+
+  attachedTo({ devID }: VfioDevice): string {
+    const { objects } = this.core.iommufd;
+    const hwpt = this.core.iommufd.attachedTo(devID);
+    return hwpt === undefined ? 'blocked' : objects.find(hwpt).describe().split(',')[0]!;
+  }
+}
+
+export interface GuestOptions extends IommufdOptions {
+  readonly name?: string;
+  /** Of the same guest: for a second SMMU. */
+  readonly core?: VfioCore;
 }
