@@ -83,7 +83,7 @@ function readSource(path: string): Source {
 }
 
 const sources = [...filesBelow('src'), ...filesBelow('workers')].map(readSource);
-const tests = [...filesBelow('test'), ...filesBelow('scripts')].map(readSource);
+const tests = [...filesBelow('test'), ...filesBelow('scripts'), ...filesBelow('bench')].map(readSource);
 
 /** The file of ours that an import names, or undefined for a package. */
 function target(from: Source, specifier: string): string | undefined {

@@ -1,0 +1,169 @@
+/**
+ * One thread: translations, DMA and faults of the real TBU in turns with the C kernels.
+ */
+import { PerformanceObserver } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { BANKS } from '../src/arch/registers.js';
+import { NON_SECURE } from '../src/arch/security.js';
+import type { LaneTbu } from '../src/runtime/lane-tbu.js';
+import { OK, Transaction } from '../src/smmu/transaction.js';
+import type { CKernel } from './c-kernel.js';
+import { ACCESSES, type AccessList, type Kind, LOG2_EVENTS, PAGES } from './guest.js';
+import { Readers } from './readers.js';
+import type { Rig } from './rig.js';
+import type { Measurement, RowId } from './rows.js';
+import { interleave, slice, type Turns } from './slices.js';
+
+/** Translates the first `count` accesses; answers the sum of the output addresses. */
+export function translateAll(
+  tbu: Pick<LaneTbu['tbu'], 'translate'>,
+  { streams, lo, hi }: AccessList,
+  txn: Transaction,
+  count: number,
+): number {
+  let sum = 0;
+  for (let i = 0; i < count; i++) {
+    txn.StreamID = streams[i]!;
+    txn.iovaLo = lo[i]!;
+    txn.iovaHi = hi[i]!;
+    if (tbu.translate(txn) === OK) sum += txn.pa;
+  }
+  return sum;
+}
+
+export class Translate {
+  readonly #rig: Rig;
+  readonly #c: CKernel | undefined;
+  readonly #turns: Turns;
+  readonly #tbu: LaneTbu;
+  readonly #readers: Readers;
+  readonly #txn = new Transaction();
+
+  constructor(rig: Rig, c: CKernel | undefined, turns: Turns) {
+    this.#rig = rig;
+    this.#c = c;
+    this.#turns = turns;
+    this.#tbu = rig.tbu();
+    this.#readers = new Readers(rig.view, this.#tbu);
+    this.#txn.ns = true;
+  }
+
+  /** Translations without data: `pages` of 64 or 1024 hit, all of them miss. */
+  async translate(row: RowId, kind: Kind, pages: number): Promise<Measurement> {
+    const list = this.#rig.guest.accesses(kind, pages);
+    const { tbu } = this.#tbu;
+    await this.#compare(list, 0, ACCESSES, translateAll(tbu, list, this.#txn, ACCESSES));
+    return this.#measure(row, (count) => translateAll(tbu, list, this.#txn, count), 0, ACCESSES);
+  }
+
+  /** Reads through devices' ports, whole. */
+  async dma(row: RowId, bytes: number): Promise<Measurement> {
+    const list = this.#rig.guest.accesses('stage 1', 64);
+    this.#c?.use(list);
+    if (this.#readers.read(list, 0, ACCESSES, bytes) !== 0) throw new Error('a read has failed');
+    const count = bytes > 64 ? ACCESSES / 8 : ACCESSES;
+    return this.#measure(row, (n) => this.#readers.read(list, 0, n, bytes), bytes, count);
+  }
+
+  /** The TBU's side of faults, a ring of records at a time; the TCU writes them, software takes them, off the clock. */
+  async fault(): Promise<Measurement> {
+    const list = this.#rig.guest.accesses('stage 1', PAGES, true);
+    const smmu = this.#rig.smmus[0]!;
+    const { EVENTQ_PROD, EVENTQ_CONS } = BANKS[NON_SECURE];
+    const batch = 64;
+    let first = 0;
+    const { tbu } = this.#tbu;
+    const burst = () => {
+      const before = tbu.counters.events;
+      const start = performance.now();
+      for (let i = first; i < first + batch; i++) {
+        this.#txn.StreamID = list.streams[i]!;
+        this.#txn.iovaLo = list.lo[i]!;
+        this.#txn.iovaHi = list.hi[i]!;
+        tbu.translate(this.#txn);
+      }
+      const ns = (performance.now() - start) * 1e6;
+      first = (first + batch) % ACCESSES;
+      while (smmu.step());
+      const prod = smmu.read32(EVENTQ_PROD.offset);
+      const seen = (prod - smmu.read32(EVENTQ_CONS.offset)) & (2 ** (LOG2_EVENTS + 1) - 1);
+      if (tbu.counters.events - before !== batch || seen !== batch) throw new Error('an event is missing');
+      smmu.write32(EVENTQ_CONS.offset, prod);
+      return ns / batch;
+    };
+    const [ns] = await interleave(
+      [
+        () => {
+          let best = Number.POSITIVE_INFINITY;
+          for (let i = 0; i < 64; i++) best = Math.min(best, burst());
+          return best;
+        },
+      ],
+      this.#turns,
+    );
+    return { row: 'fault', figure: ns! };
+  }
+
+  /** What the guard around each 64 accesses adds to them, in percent. */
+  async guard(): Promise<Measurement> {
+    const list = this.#rig.guest.accesses('stage 1', 1024);
+    const { guard } = this.#tbu;
+    const bare = (count: number) => {
+      for (let i = 0; i < count; i += 64) this.#readers.read(list, i, i + 64, 64);
+    };
+    const guarded = (count: number) => {
+      for (let i = 0; i < count; i += 64) {
+        guard.begin();
+        this.#readers.read(list, i, i + 64, 64);
+        guard.end();
+      }
+    };
+    const [without, within] = await interleave(
+      [slice(bare, ACCESSES), slice(guarded, ACCESSES)],
+      this.#turns,
+    );
+    return { row: 'guard', figure: Math.max(0, (within! / without! - 1) * 100) };
+  }
+
+  /** Young collections while ten million translations run, half of them misses. */
+  async scavenges(transactions: number): Promise<Measurement> {
+    let count = 0;
+    const observer = new PerformanceObserver((entries) => {
+      count += entries.getEntriesByType('gc').length;
+    });
+    const hits = this.#rig.guest.accesses('stage 1', 1024);
+    const misses = this.#rig.guest.accesses('nested', PAGES);
+    translateAll(this.#tbu.tbu, hits, this.#txn, ACCESSES);
+    await sleep(20);
+    observer.observe({ entryTypes: ['gc'] });
+    for (let done = 0; done < transactions; done += 2 * ACCESSES) {
+      translateAll(this.#tbu.tbu, hits, this.#txn, ACCESSES);
+      translateAll(this.#tbu.tbu, misses, this.#txn, ACCESSES);
+    }
+    await sleep(20);
+    observer.disconnect();
+    return { row: 'scavenges', figure: count };
+  }
+
+  async #measure(
+    row: RowId,
+    ours: (count: number) => void,
+    bytes: number,
+    count: number,
+  ): Promise<Measurement> {
+    const c = this.#c;
+    const contestants = [slice(ours, count)];
+    if (c !== undefined) contestants.push(async () => (await c.slice(bytes, count)).ns);
+    const [figure, inC] = await interleave(contestants, this.#turns);
+    return { row, figure: figure!, ...(inC === undefined ? {} : { c: inC }) };
+  }
+
+  /** Both sides must come to the same addresses, or they are not doing the same. */
+  async #compare(list: AccessList, bytes: number, count: number, sum: number): Promise<void> {
+    if (this.#c === undefined) return;
+    this.#c.use(list);
+    const { sum: expected, faults } = await this.#c.slice(bytes, count);
+    if (BigInt(sum) !== expected || faults !== 0)
+      throw new Error(`sum ${sum}, C ${expected}, ${faults} faults`);
+  }
+}
