@@ -1,2 +1,2 @@
 /** Thread entry of the software that programs the SMMUs. */
-export { bootSoftware, drainSoftware } from '../src/runtime/software-thread.js';
+export { bootSoftware, drainSoftware, endStream, programStream } from '../src/runtime/software-thread.js';

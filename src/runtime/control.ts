@@ -93,6 +93,12 @@ export interface ControlOffsets {
   readonly devices: readonly number[];
   /** Word offsets of a latency histogram per device (latency.ts). */
   readonly latencies: readonly number[];
+  /** Word offsets of each device's presence (presence.ts). */
+  readonly presences: readonly number[];
+  /** Signal: there is work for the thread of the plugged devices. */
+  readonly plugged: number;
+  /** Tasks that wait for the software thread to leave its consumer's loop. */
+  readonly softwareCalls: number;
   readonly totalWords: number;
 }
 
@@ -170,8 +176,12 @@ export function controlOffsets(shape: ControlShape): ControlOffsets {
   const interrupt = line();
   const devices = list(shape.devices, line);
   const latencies = list(shape.devices, () => take(LATENCY_BUCKETS));
+  const presences = list(shape.devices, line);
+  const plugged = line();
+  const softwareCalls = line();
   return {
     ...{ failed, stop, devicesDone, smmus, lanes, software, interrupt, devices, latencies },
+    ...{ presences, plugged, softwareCalls },
     totalWords: next,
   };
 }
@@ -223,7 +233,7 @@ export class Control {
   raiseFlag(offset: number): void {
     Atomics.store(this.words, offset, 1);
     const signals = this.offsets.smmus.flatMap((smmu) => [smmu.doorbell, smmu.progress]);
-    for (const signal of [...signals, this.offsets.interrupt]) {
+    for (const signal of [...signals, this.offsets.interrupt, this.offsets.plugged]) {
       Atomics.add(this.words, signal, 1);
       Atomics.notify(this.words, signal);
     }

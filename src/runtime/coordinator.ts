@@ -4,18 +4,23 @@
  * `close` ends every thread and leaves no handle open, whatever state they are in; it may be called at any time and more
  * than once. Signals of the process are the caller's business.
  */
-import { Worker } from 'node:worker_threads';
+import { type MessagePort, Worker } from 'node:worker_threads';
 import { type Remote, releaseProxy, wrap } from 'comlink';
 import { Piscina } from 'piscina';
 import { BANKS } from '../arch/registers.js';
 import { NON_SECURE, type SecurityState } from '../arch/security.js';
-import type { Machine } from '../machine/types.js';
+import type { Diagnostic } from '../machine/diagnostics.js';
+import type { DeviceInstance, Machine, WorkloadStep } from '../machine/types.js';
 import { readRegister } from '../smmu/tcu/registers.js';
 import type { SmmuPort } from '../software/port.js';
+import type { DeviceResult } from './dma-lane.js';
 import { endpointOf } from './endpoint.js';
+import { Hotplug, PlugError, type PlugResult } from './hotplug.js';
 import { type MachineView, type SharedMachine, shareMachine } from './shared-machine.js';
 import type { SmmuApi, TcuStatistics } from './smmu-api.js';
 import { SharedSmmuPort } from './smmu-port.js';
+import { SoftwareCalls } from './software-calls.js';
+import type { DrainedEvents, PlacedMapping } from './software-thread.js';
 import { Supervisor } from './supervisor.js';
 import { type Breakdown, orderBreakdown } from './thread-life.js';
 
@@ -30,6 +35,12 @@ export interface StartOptions {
   /** Threads of software; default 1. */
   readonly software?: number;
   readonly hungMs?: number;
+}
+
+export interface ProgramResult {
+  /** Absent when the program was refused. */
+  readonly mappings?: readonly PlacedMapping[];
+  readonly diagnostics: readonly Diagnostic[];
 }
 
 /** An SMMU's thread as the coordinator holds it. */
@@ -65,6 +76,10 @@ export class RunningMachine {
   readonly #workers: readonly SmmuWorker[];
   readonly #lanes: Piscina;
   readonly #software: Piscina;
+  readonly #hotplug: Hotplug;
+  readonly #calls: SoftwareCalls;
+  /** Present once a device was plugged in and did DMA. */
+  #pluggedPool: Piscina | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(machine: Machine, options: StartOptions) {
@@ -83,6 +98,14 @@ export class RunningMachine {
     for (const [index, at] of view.control.offsets.software.entries()) {
       this.supervisor.watch(softwareName(index), at, () => 'programming the SMMUs');
     }
+    this.#hotplug = new Hotplug(machine, view, this.supervisor, ({ lane, port }) => {
+      this.#pluggedPool = this.#threadPool('dma', 1);
+      const entry: ThreadEntry = { worker: 'dma', task: 'runPluggedLane' };
+      return this.#run(this.#pluggedPool, laneName(lane), entry, { shared, lane, port }, [port]);
+    });
+    this.#calls = new SoftwareCalls(machine, view, (task, data) =>
+      this.runSoftware(0, data, { worker: 'software', task }),
+    );
   }
 
   async whenStarted(): Promise<void> {
@@ -120,12 +143,71 @@ export class RunningMachine {
     for (const threads of [this.#lanes, this.#software]) threads.on('message', listener);
   }
 
+  /** The software boots: programs the SMMUs as the machine file says. */
+  bootSoftware(): Promise<PlacedMapping[]> {
+    return this.#calls.boot(this.shared);
+  }
+
+  /** The software consumes event queues until the machine is asked to stop; in between it does what it is called for. */
+  drainSoftware(): Promise<DrainedEvents> {
+    return heldForLater(this.#calls.drain());
+  }
+
   /**
    * An SMMU's registers from this thread. Its methods block until the SMMU's thread has followed, for a bounded
    * time: for tests and short programs; whoever programs a machine at length does it in the software thread.
    */
   port(smmu: number, security: SecurityState = NON_SECURE): SmmuPort {
     return new SharedSmmuPort(this.view, smmu, security);
+  }
+
+  /** The devices that are there now: of the machine file, and plugged in since. */
+  get devices(): readonly DeviceInstance[] {
+    return this.#hotplug.devices;
+  }
+
+  /**
+   * Plugs a device into the running machine (REQUIREMENTS A19).
+   * @param description an item of `devices`, as the machine file has it: YAML text.
+   * @returns the device, or why it was refused: the rules are those of the machine file. After a refusal all is as before.
+   * @throws PlugError when no more devices can be plugged in.
+   */
+  async plugDevice(description: string): Promise<PlugResult> {
+    return this.#hotplug.plug(description);
+  }
+
+  /**
+   * Unplugs a device, of the machine file or plugged in since: its DMA under way ends after the accesses in flight, its
+   * stream ends where this machine's software programmed it, and its name, place and StreamID are free.
+   * @throws PlugError for a device that is not there, or with which something else is being done.
+   */
+  async unplugDevice(id: string): Promise<void> {
+    await this.#hotplug.unplug(id, (device) => this.#calls.endStream(device));
+  }
+
+  /**
+   * Has the machine's software program a device's stream, as it programs those of the machine file at boot.
+   * @param description an item of `software`, as the machine file has it: YAML text.
+   * @returns where the mappings went, or why the program was refused.
+   * @throws PlugError for a device that is busy, or when the software has not booted or cannot do it.
+   */
+  async programStream(description: string): Promise<ProgramResult> {
+    const { program, diagnostics } = this.#hotplug.checkProgram(description);
+    if (program === undefined) return { diagnostics };
+    const place = this.#hotplug.device(program.device);
+    const programmed = this.#calls.programStream(place.device, program);
+    const outcome = await this.#hotplug.occupied(place, 'its stream is being programmed', programmed);
+    if ('failed' in outcome) throw new PlugError(`device '${program.device}': ${outcome.failed}`);
+    return { mappings: outcome.mappings, diagnostics };
+  }
+
+  /**
+   * Has a device do DMA in a thread of its own kind, beside the workload.
+   * @returns what its accesses came to, also when it was unplugged or the machine stopped before it had finished.
+   * @throws PlugError for a device that is not there or busy.
+   */
+  runDevice(id: string, steps: readonly WorkloadStep[]): Promise<DeviceResult> {
+    return heldForLater(this.#hotplug.run(id, steps));
   }
 
   async statistics(smmu: number): Promise<TcuStatistics> {
@@ -164,6 +246,7 @@ export class RunningMachine {
   async #close(): Promise<void> {
     this.requestStop();
     this.supervisor.close();
+    this.#hotplug.close();
     await Promise.all([
       ...this.#workers.map(async ({ worker, api }) => {
         api[releaseProxy]();
@@ -171,6 +254,7 @@ export class RunningMachine {
         await worker.terminate();
       }),
       this.#lanes.destroy(),
+      this.#pluggedPool?.destroy(),
       this.#software.destroy(),
     ]);
   }
@@ -206,17 +290,15 @@ export class RunningMachine {
     thread: string,
     { worker, task: name }: ThreadEntry,
     task: unknown,
+    transferList: MessagePort[] = [],
   ): Promise<Result> {
     const filename = import.meta.resolve(`#workers/${worker}`);
-    const work: Promise<Result> = threads.run(task, { name, filename }).catch((error) => {
+    const work: Promise<Result> = threads.run(task, { name, filename, transferList }).catch((error) => {
       // The first failure is the cause: a thread that gave up because of another's death is not reported for it.
       if (this.#closing === undefined) this.supervisor.fail(thread, `failed: ${errorText(error)}`);
       throw this.supervisor.failure ?? error;
     });
-    const guarded = this.supervisor.guard(work);
-    // The caller may be waiting for something else when the machine fails.
-    guarded.catch(() => {});
-    return guarded;
+    return heldForLater(this.supervisor.guard(work));
   }
 
   /** The registers that tell how far an SMMU has come. */
@@ -229,6 +311,12 @@ export class RunningMachine {
       )
       .join(', ');
   }
+}
+
+/** The caller may be waiting for something else when the machine fails. */
+function heldForLater<T>(work: Promise<T>): Promise<T> {
+  work.catch(() => {});
+  return work;
 }
 
 function laneName(lane: number): string {

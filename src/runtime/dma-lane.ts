@@ -3,7 +3,7 @@
  * where there are more of them than threads. At every SMMU that its devices sit behind, the thread has one TBU.
  */
 import { type DmaCounters, DmaMaster } from '../devices/dma-master.js';
-import type { WorkloadStep } from '../machine/types.js';
+import type { DeviceInstance, WorkloadStep } from '../machine/types.js';
 import { type DevicePort, DirectPort, TranslatedPort } from './access-port.js';
 import {
   type Control,
@@ -15,6 +15,7 @@ import {
   RUNNING,
 } from './control.js';
 import { LaneTbu, type TranslationCounts } from './lane-tbu.js';
+import { Presence } from './presence.js';
 import { MachineView, memoryThreads, type SharedMachine } from './shared-machine.js';
 import { BATCH_TRANSACTIONS } from './tbu-guard.js';
 import { ThreadLife } from './thread-life.js';
@@ -26,8 +27,10 @@ export interface LaneTask {
 }
 
 export interface DeviceWork {
-  /** Index into Machine.devices. */
+  /** Index into Machine.devices, or beyond: the place of a device that was plugged in. */
   readonly device: number;
+  /** Present for a device that was plugged in. */
+  readonly plugged?: DeviceInstance;
   readonly steps: readonly WorkloadStep[];
 }
 
@@ -42,11 +45,12 @@ export interface DeviceResult {
   readonly translation: Readonly<TranslationCounts>;
   /** One per step; a step that was not finished has done fewer accesses. */
   readonly steps: readonly StepResult[];
+  /** False when the machine stopped before, or the device was unplugged. */
   readonly finished: boolean;
 }
 
 /** One device with its way to memory. */
-class LaneDevice {
+export class LaneDevice {
   readonly #work: DeviceWork;
   readonly #master: DmaMaster;
   readonly #port: DevicePort;
@@ -55,15 +59,18 @@ class LaneDevice {
   readonly #statistics: number;
   readonly #failedAt: (bigint | undefined)[];
   readonly #translation: TranslationCounts = { hits: 0, misses: 0, walks: 0, events: 0 };
+  readonly #presence: Presence;
   #watched = -1;
   #accesses = 0;
 
-  constructor(view: MachineView, work: DeviceWork, tbu: LaneTbu | undefined) {
+  constructor(view: MachineView, work: DeviceWork, device: DeviceInstance, tbu: LaneTbu | undefined) {
     this.#work = work;
     this.#port =
       tbu === undefined
         ? new DirectPort(view.systemSpace())
-        : new TranslatedPort(view.machine.devices[work.device]!, tbu.tbu, tbu.spaces);
+        : new TranslatedPort(device, tbu.tbu, tbu.spaces);
+    this.#presence = new Presence(view.control, work.device);
+    this.#presence.begin();
     this.#master = new DmaMaster(work.steps, this.#port);
     this.#tbu = tbu;
     this.#control = view.control;
@@ -71,11 +78,14 @@ class LaneDevice {
     this.#failedAt = work.steps.map(() => undefined);
   }
 
+  /** Nothing is left to do: all steps are done, or the device is gone. */
   get finished(): boolean {
-    return this.#master.finished;
+    return this.#master.finished || this.#presence.gone;
   }
 
+  /** Between two batches nothing of the device is in flight: that is when it may leave. */
   batch(): void {
+    if (this.#presence.leaves()) return;
     const step = this.#master.step;
     if (step !== this.#watched) {
       this.#watched = step;
@@ -87,14 +97,22 @@ class LaneDevice {
     this.#failedAt[step] = this.#port.failedAt;
     this.#tbu?.publish(this.#translation);
     this.#publish();
+    if (this.#master.finished) this.#presence.end();
   }
 
+  /** The thread's last word about the device. */
   result(): DeviceResult {
+    this.#presence.end();
     const steps = this.#master.counters.map((counters, step) => {
       const failedAt = this.#failedAt[step];
       return failedAt === undefined ? { ...counters } : { ...counters, failedAt };
     });
-    return { device: this.#work.device, translation: this.#translation, steps, finished: this.finished };
+    return {
+      device: this.#work.device,
+      translation: this.#translation,
+      steps,
+      finished: this.#master.finished,
+    };
   }
 
   #publish(): void {
@@ -111,19 +129,35 @@ class LaneDevice {
   }
 }
 
+/** A DMA thread's devices and TBUs. */
+export class Lane {
+  readonly view: MachineView;
+  readonly #lane: number;
+  readonly #tbus = new Map<number, LaneTbu>();
+
+  constructor(shared: SharedMachine, lane: number) {
+    this.view = MachineView.attach(shared, memoryThreads.lane(shared.shape, lane));
+    this.#lane = lane;
+  }
+
+  adopt(work: DeviceWork): LaneDevice {
+    const device = work.plugged ?? this.view.machine.devices[work.device]!;
+    return new LaneDevice(this.view, work, device, device.smmu < 0 ? undefined : this.#tbu(device.smmu));
+  }
+
+  #tbu(smmu: number): LaneTbu {
+    const tbu = this.#tbus.get(smmu) ?? new LaneTbu(this.view, smmu, this.#lane);
+    this.#tbus.set(smmu, tbu);
+    return tbu;
+  }
+}
+
 /** Runs until all devices have done their steps, or the machine stops. */
 export function runLane(task: LaneTask): readonly DeviceResult[] {
-  const view = MachineView.attach(task.shared, memoryThreads.lane(task.shared.shape, task.lane));
-  const { control } = view;
+  const lane = new Lane(task.shared, task.lane);
+  const { control } = lane.view;
   const life = new ThreadLife(control, control.offsets.lanes[task.lane]!);
-  const tbus = new Map<number, LaneTbu>();
-  const devices = task.work.map((work) => {
-    const { smmu } = view.machine.devices[work.device]!;
-    if (smmu < 0) return new LaneDevice(view, work, undefined);
-    const tbu = tbus.get(smmu) ?? new LaneTbu(view, smmu, task.lane);
-    tbus.set(smmu, tbu);
-    return new LaneDevice(view, work, tbu);
-  });
+  const devices = task.work.map((work) => lane.adopt(work));
   life.state = RUNNING;
   for (let busy = true; busy && !control.stopRequested && !control.hasFailed; ) {
     life.beat();

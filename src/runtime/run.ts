@@ -18,7 +18,7 @@ import {
   TBU_TRANSACTIONS,
   TBU_WALKS,
 } from './control.js';
-import { type RunningMachine, startMachine, type ThreadEntry } from './coordinator.js';
+import { type RunningMachine, startMachine } from './coordinator.js';
 import type { DeviceResult, DeviceWork, LaneTask, StepResult } from './dma-lane.js';
 import { compareEvents, hex } from './expected-events.js';
 import { ExpectedMemory, type WrittenRange } from './expected-memory.js';
@@ -27,8 +27,6 @@ import { Placement } from './placement.js';
 import type { DeviceReport, EventReport, RunProgress, RunReport, SmmuReport } from './report.js';
 import type { DrainedEvents, PlacedMapping } from './software-thread.js';
 
-const BOOT: ThreadEntry = { worker: 'software', task: 'bootSoftware' };
-const DRAIN: ThreadEntry = { worker: 'software', task: 'drainSoftware' };
 const PROGRESS_MS = 200;
 /** Sentences and event kinds that a report holds; the rest is counted. */
 const FAILURES_MAX = 50;
@@ -45,6 +43,8 @@ export interface RunOptions {
   readonly signal?: AbortSignal;
   /** Called with the machine once it runs. */
   readonly onStart?: (running: RunningMachine) => void;
+  /** What else is done with the machine beside its workload, from boot on: the run does not end before this does. */
+  readonly beside?: (running: RunningMachine) => Promise<void>;
 }
 
 /** @throws MachineFailure when a thread of the machine dies or hangs. */
@@ -65,7 +65,7 @@ export async function runMachine(
   if (options.signal?.aborted) stop();
   try {
     options.onStart?.(running);
-    return await new Run(running, work, lanes, onProgress).finish(started, options.signal);
+    return await new Run(running, work, lanes, onProgress).finish(started, options);
   } finally {
     options.signal?.removeEventListener('abort', stop);
     await running.close();
@@ -99,12 +99,12 @@ class Run {
     this.#onProgress = onProgress;
   }
 
-  async finish(started: number, signal: AbortSignal | undefined): Promise<RunReport> {
+  async finish(started: number, { signal, beside }: RunOptions): Promise<RunReport> {
     const running = this.#running;
     this.#progress('boot');
-    const mappings = await running.runSoftware<PlacedMapping[]>(0, running.shared, BOOT);
-    const draining = running.runSoftware<DrainedEvents>(0, undefined, DRAIN);
-    const results = await this.#drive();
+    const mappings = await running.bootSoftware();
+    const draining = running.drainSoftware();
+    const [results] = await Promise.all([this.#drive(), beside?.(running)]);
     running.requestStop();
     const drained = await draining;
     const smmus = await this.#smmuReports(drained);
@@ -145,6 +145,12 @@ class Run {
   }
 
   #judge(mappings: readonly PlacedMapping[], results: readonly DeviceResult[], drained: DrainedEvents): void {
+    const left = results.filter(({ finished }) => !finished);
+    for (const { device } of left) {
+      const { id } = this.#machine.devices[device]!;
+      this.#failures.push(`device ${id} was unplugged before its workload was done; nothing was verified`);
+    }
+    if (left.length > 0) return;
     for (const { device, steps } of results) {
       for (const [step, counters] of steps.entries()) this.#judgeStep(device, step, counters);
     }

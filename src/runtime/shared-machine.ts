@@ -13,6 +13,11 @@ import type { WaitLimit } from './signal.js';
 /** Longest wait of one thread for another before it says so. Generous: the host may have fewer cores than threads. */
 export const PARTNER_TIMEOUT_MS = 20_000;
 
+/** Devices that may be plugged in at one time beyond those of the machine file. */
+export const PLUGGED_DEVICES = 16;
+/** The DMA thread of the plugged devices, which starts with the first of them: the last of the lanes. */
+export const PLUGGED_LANES = 1;
+
 /** Cloneable; posting it shares the memory. */
 export interface SharedMachine {
   readonly machine: Machine;
@@ -37,7 +42,12 @@ export function shareMachine(
   software = 1,
   memory: GuestMemory = GuestMemory.create(machine.regions),
 ): { shared: SharedMachine; view: MachineView } {
-  const shape = { smmus: machine.smmus.length, lanes, software, devices: machine.devices.length };
+  const shape = {
+    smmus: machine.smmus.length,
+    lanes: lanes + PLUGGED_LANES,
+    software,
+    devices: machine.devices.length + PLUGGED_DEVICES,
+  };
   const shared: SharedMachine = {
     machine,
     shape,

@@ -4,10 +4,19 @@
  * an interface without one stays as reset left it.
  */
 import { SECURITY_STATES, type SecurityState } from '../arch/security.js';
-import { boot, type ResolvedMapping } from '../software/boot.js';
+import type { DeviceInstance, StreamProgram } from '../machine/types.js';
+import {
+  type Booted,
+  type BootStream,
+  type BufferAllocators,
+  boot,
+  endStream as endDeviceStream,
+  programStream as programDeviceStream,
+  type ResolvedMapping,
+} from '../software/boot.js';
 import { SmmuDriver } from '../software/driver.js';
 import type { PageAllocator } from '../software/page-allocator.js';
-import { SpaceMemory } from '../software/port.js';
+import { DriverError, SpaceMemory } from '../software/port.js';
 import { homeRegion, regionAllocators, streamsOf } from './boot-plan.js';
 import { DONE, RUNNING } from './control.js';
 import { MachineView, memoryThreads, type SharedMachine } from './shared-machine.js';
@@ -42,10 +51,20 @@ export interface DrainedEvents {
   readonly overflowed: readonly { readonly smmu: number; readonly security: SecurityState }[];
 }
 
+/** A device that came or goes, and what to program for it. */
+export interface StreamTask {
+  readonly device: DeviceInstance;
+  readonly program?: StreamProgram;
+}
+
+/** Where the mappings went, or what the software could not do. */
+export type StreamOutcome = { readonly mappings: readonly PlacedMapping[] } | { readonly failed: string };
+
 interface DriverEntry {
   readonly smmu: number;
   readonly security: SecurityState;
   readonly driver: SmmuDriver;
+  readonly booted: Booted;
   readonly counts: Map<string, { words: number[]; count: number }>;
   overflowed: boolean;
 }
@@ -69,21 +88,41 @@ class SoftwareThread {
       for (const security of SECURITY_STATES) {
         const streams = streamsOf(this.#view.machine, smmu, security);
         if (streams.length === 0) continue;
-        const driver = this.#driver(smmu, security);
-        const buffers = (space: SecurityState) => this.#allocator(smmu, space);
-        const { mappings } = boot(driver, streams, buffers);
+        const { mappings } = this.#bootInterface(smmu, security, streams).booted;
         placed.push(...mappings.map((mapping) => ({ ...mapping, smmu, security })));
-        this.#entries.push({ smmu, security, driver, counts: new Map(), overflowed: false });
       }
     }
     return placed;
   }
 
-  /** Consumes events until the coordinator asks to stop, which it does when all devices are done. */
-  drain(): DrainedEvents {
+  /** An interface that had no stream so far is enabled now. */
+  programStream({ device, program }: StreamTask): StreamOutcome {
+    const { smmu, SEC_SID: security, StreamID } = device;
+    try {
+      const entry = this.#entry(smmu, security) ?? this.#bootInterface(smmu, security, []);
+      const stream = { ...program!, StreamID };
+      const mappings = programDeviceStream(entry.driver, entry.booted, stream, this.#buffers(smmu));
+      return { mappings: mappings.map((mapping) => ({ ...mapping, smmu, security })) };
+    } catch (error) {
+      if (error instanceof DriverError) return { failed: error.message };
+      throw error;
+    }
+  }
+
+  endStream({ device }: StreamTask): void {
+    const entry = this.#entry(device.smmu, device.SEC_SID);
+    if (entry !== undefined) endDeviceStream(entry.driver, entry.booted, device.StreamID);
+  }
+
+  /**
+   * Consumes events until the coordinator asks to stop, which it does when all devices are done.
+   * @returns undefined when the thread is called for something else.
+   */
+  drain(): DrainedEvents | undefined {
     const { control } = this.#view;
     const interrupt = new Signal(control.words, control.offsets.interrupt);
     while (!control.stopRequested) {
+      if (Atomics.load(control.words, control.offsets.softwareCalls) > 0) return undefined;
       this.life.beat();
       const seen = interrupt.count;
       for (const entry of this.#entries) take(entry);
@@ -102,6 +141,28 @@ class SoftwareThread {
         .filter((entry) => entry.overflowed)
         .map(({ smmu, security }) => ({ smmu, security })),
     };
+  }
+
+  /** What the thread was called for is being done. */
+  answer(): void {
+    const { words, offsets } = this.#view.control;
+    Atomics.sub(words, offsets.softwareCalls, 1);
+  }
+
+  #bootInterface(smmu: number, security: SecurityState, streams: readonly BootStream[]): DriverEntry {
+    const driver = this.#driver(smmu, security);
+    const booted = boot(driver, streams, this.#buffers(smmu));
+    const entry = { smmu, security, driver, booted, counts: new Map(), overflowed: false };
+    this.#entries.push(entry);
+    return entry;
+  }
+
+  #entry(smmu: number, security: SecurityState): DriverEntry | undefined {
+    return this.#entries.find((entry) => entry.smmu === smmu && entry.security === security);
+  }
+
+  #buffers(smmu: number): BufferAllocators {
+    return (space) => this.#allocator(smmu, space);
   }
 
   #driver(smmu: number, security: SecurityState): SmmuDriver {
@@ -130,10 +191,31 @@ export function bootSoftware(shared: SharedMachine): PlacedMapping[] {
   return whileRunning(thread, () => thread!.boot());
 }
 
-/** Second task of the software thread. */
-export function drainSoftware(): DrainedEvents {
+/** Second task of the software thread, and again after each call for something else. */
+export function drainSoftware(): DrainedEvents | undefined {
+  const software = booted();
+  return whileRunning(software, () => software.drain());
+}
+
+/** A task in between: a device was plugged in. */
+export function programStream(task: StreamTask): StreamOutcome {
+  return called((software) => software.programStream(task));
+}
+
+/** A task in between: a device was unplugged. */
+export function endStream(task: StreamTask): void {
+  called((software) => software.endStream(task));
+}
+
+function called<Result>(work: (software: SoftwareThread) => Result): Result {
+  const software = booted();
+  software.answer();
+  return whileRunning(software, () => work(software));
+}
+
+function booted(): SoftwareThread {
   if (thread === undefined) throw new Error('assertion: the software has not booted');
-  return whileRunning(thread, () => thread!.drain());
+  return thread;
 }
 
 function whileRunning<Result>(software: SoftwareThread, work: () => Result): Result {

@@ -38,11 +38,14 @@ export interface ResolvedMapping {
   readonly access: 'rw' | 'r' | 'w';
 }
 
+/** What an interface's software has set up. */
 export interface Booted {
   /** Contexts by name. */
-  readonly contexts: ReadonlyMap<string, Context>;
+  readonly contexts: Map<string, Context>;
+  /** The context that each translating stream uses, by StreamID. */
+  readonly streams: Map<number, string>;
   /** In the order of the programs; a mapping that several streams of a context list is there once. */
-  readonly mappings: readonly ResolvedMapping[];
+  mappings: readonly ResolvedMapping[];
 }
 
 /** Memory for the mappings without an address, by PA space. */
@@ -64,43 +67,70 @@ function blockBytes(granule: Granule): number {
  * @throws DriverError when the programs contradict each other or the SMMU; the message names the device.
  */
 export function boot(driver: SmmuDriver, streams: readonly BootStream[], buffers: BufferAllocators): Booted {
-  const contexts = new Map<string, Context>();
-  const mappings: ResolvedMapping[] = [];
+  const booted: Booted = { contexts: new Map(), streams: new Map(), mappings: [] };
   driver.enable();
-  for (const stream of streams) {
-    try {
-      program(driver, stream, contexts, mappings, buffers);
-    } catch (error) {
-      if (!(error instanceof DriverError) || error.constructor !== DriverError) throw error;
-      throw new DriverError(`device ${stream.device}: ${error.message}`);
-    }
+  for (const stream of streams) programStream(driver, booted, stream, buffers);
+  return booted;
+}
+
+/**
+ * Programs one more stream.
+ * @returns the mappings that were made for it.
+ * @throws DriverError
+ */
+export function programStream(
+  driver: SmmuDriver,
+  booted: Booted,
+  stream: BootStream,
+  buffers: BufferAllocators,
+): readonly ResolvedMapping[] {
+  try {
+    return program(driver, stream, booted, buffers);
+  } catch (error) {
+    if (!(error instanceof DriverError) || error.constructor !== DriverError) throw error;
+    throw new DriverError(`device ${stream.device}: ${error.message}`);
   }
-  return { contexts, mappings };
+}
+
+/** Makes a stream invalid, and takes its context apart where no other stream uses it. */
+export function endStream(driver: SmmuDriver, booted: Booted, StreamID: number): void {
+  driver.detach(StreamID);
+  const name = booted.streams.get(StreamID);
+  booted.streams.delete(StreamID);
+  if (name === undefined || [...booted.streams.values()].includes(name)) return;
+  driver.destroyContext(booted.contexts.get(name)!);
+  booted.contexts.delete(name);
+  booted.mappings = booted.mappings.filter(({ context }) => context !== name);
 }
 
 function program(
   driver: SmmuDriver,
   stream: BootStream,
-  contexts: Map<string, Context>,
-  mappings: ResolvedMapping[],
+  booted: Booted,
   buffers: BufferAllocators,
-): void {
+): ResolvedMapping[] {
   if (stream.config !== 'translate') {
     driver[stream.config](stream.StreamID);
-    return;
+    return [];
   }
+  const { contexts } = booted;
   const context = contexts.get(stream.context) ?? driver.createContext({ granule: stream.granule });
   if (context.tables.format.granule !== stream.granule) {
     throw new DriverError(`context ${stream.context} has ${context.tables.format.granule} granules already`);
   }
   contexts.set(stream.context, context);
+  const made: ResolvedMapping[] = [];
   for (const mapping of stream.mappings) {
-    if (mappings.some((done) => done.context === stream.context && isSame(mapping, done, driver.security)))
-      continue;
-    mappings.push(map(driver, stream, context, mapping, buffers));
+    const known = [...booted.mappings, ...made].some(
+      (done) => done.context === stream.context && isSame(mapping, done, driver.security),
+    );
+    if (!known) made.push(map(driver, stream, context, mapping, buffers));
   }
+  booted.mappings = [...booted.mappings, ...made];
+  booted.streams.set(stream.StreamID, stream.context);
   // Mappings come first: the stream sees all of them from its first access on.
   driver.attach(stream.StreamID, context);
+  return made;
 }
 
 function isSame(mapping: BootMapping, done: ResolvedMapping, own: SecurityState): boolean {

@@ -1,0 +1,173 @@
+/**
+ * Devices that come and go while the machine runs (REQUIREMENTS A19). What is plugged in passes the rules of the machine
+ * file; what is unplugged is quiesced first. A refusal changes nothing, and the machine goes on.
+ */
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import type { Diagnostic } from '../machine/diagnostics.js';
+import { PluggedDevices } from '../machine/hotplug.js';
+import type { DeviceInstance, Machine, StreamProgram, WorkloadStep } from '../machine/types.js';
+import type { DeviceResult, DeviceWork } from './dma-lane.js';
+import type { PluggedLaneTask } from './plugged-lane.js';
+import { Presence } from './presence.js';
+import { type MachineView, PLUGGED_DEVICES } from './shared-machine.js';
+import { Signal } from './signal.js';
+import type { Supervisor } from './supervisor.js';
+
+/** What was asked cannot be done with this device now; the message says why. The machine is as it was. */
+export class PlugError extends Error {
+  override readonly name = 'PlugError';
+}
+
+export interface PlugResult {
+  /** Absent when the device was refused. */
+  readonly device?: DeviceInstance;
+  /** Of the description, with places in its own text; errors exactly when the device was refused. */
+  readonly diagnostics: readonly Diagnostic[];
+}
+
+/** Starts the thread of the plugged devices; resolves when it has ended. */
+export type StartPluggedLane = (task: Omit<PluggedLaneTask, 'shared'>) => Promise<void>;
+
+interface Place {
+  readonly device: DeviceInstance;
+  /** In the control memory. */
+  readonly index: number;
+  readonly presence: Presence;
+  /** What is being done with the device; it can do nothing else meanwhile. */
+  occupation?: string;
+  /** The DMA under way. */
+  work?: Promise<DeviceResult>;
+}
+
+export class Hotplug {
+  readonly #rules: PluggedDevices;
+  readonly #view: MachineView;
+  readonly #supervisor: Supervisor;
+  readonly #startLane: StartPluggedLane;
+  readonly #places = new Map<string, Place>();
+  /** Places for devices that the machine file does not have. */
+  readonly #free: number[];
+  readonly #results = new Map<number, (result: DeviceResult) => void>();
+  #port: MessagePort | undefined;
+
+  constructor(machine: Machine, view: MachineView, supervisor: Supervisor, startLane: StartPluggedLane) {
+    this.#rules = new PluggedDevices(machine.source);
+    this.#view = view;
+    this.#supervisor = supervisor;
+    this.#startLane = startLane;
+    for (const [index, device] of machine.devices.entries()) this.#seat(device, index);
+    this.#free = Array.from({ length: PLUGGED_DEVICES }, (_, i) => machine.devices.length + i);
+  }
+
+  /** The devices that are there now. */
+  get devices(): DeviceInstance[] {
+    return [...this.#places.values()].map(({ device }) => device);
+  }
+
+  /** @throws PlugError when no more devices can be plugged in. */
+  plug(description: string): PlugResult {
+    if (this.#free.length === 0)
+      throw new PlugError(`${PLUGGED_DEVICES} devices are plugged in already: unplug one first`);
+    const { accepted: device, diagnostics } = this.#rules.plug(description);
+    if (device === undefined) return { diagnostics };
+    this.#seat(device, this.#free.shift()!).presence.arrive();
+    return { device, diagnostics };
+  }
+
+  /** What software shall program for a device's stream, by the rules of the machine file. */
+  checkProgram(description: string): { program?: StreamProgram; diagnostics: readonly Diagnostic[] } {
+    const { accepted: program, diagnostics } = this.#rules.program(description);
+    return program === undefined ? { diagnostics } : { program, diagnostics };
+  }
+
+  /**
+   * Has a device do DMA, beside whatever others do.
+   * @returns what came of it, also when the device is unplugged or the machine stops before it is done.
+   * @throws PlugError
+   */
+  async run(id: string, steps: readonly WorkloadStep[]): Promise<DeviceResult> {
+    const place = this.device(id);
+    if (place.presence.busy) throw new PlugError(`device '${id}' is busy: it does DMA`);
+    place.work = this.#work({ device: place.index, plugged: place.device, steps });
+    return await this.occupied(place, 'it does DMA', place.work);
+  }
+
+  /**
+   * Takes a device out once it has come to rest.
+   * @param endStream what software does then, before the place is free.
+   * @throws PlugError
+   */
+  async unplug(id: string, endStream: (device: DeviceInstance) => Promise<void>): Promise<void> {
+    const place = this.#find(id);
+    if (place.occupation !== undefined && place.work === undefined) throw busy(id, place.occupation);
+    place.occupation = 'it is being unplugged';
+    const work = place.work;
+    delete place.work;
+    await place.presence.depart(this.#supervisor);
+    await work;
+    await endStream(place.device);
+    this.#places.delete(id);
+    this.#rules.unplug(id);
+    if (place.index >= this.#view.machine.devices.length) this.#free.push(place.index);
+  }
+
+  /** A device that is there and free. @throws PlugError */
+  device(id: string): Place {
+    const place = this.#find(id);
+    if (place.occupation !== undefined) throw busy(id, place.occupation);
+    return place;
+  }
+
+  /** Keeps a device from everything else while something is done with it. */
+  async occupied<T>(place: Place, occupation: string, work: Promise<T>): Promise<T> {
+    place.occupation = occupation;
+    try {
+      return await work;
+    } finally {
+      if (place.occupation === occupation) delete place.occupation;
+      if (place.work === (work as Promise<unknown>)) delete place.work;
+    }
+  }
+
+  close(): void {
+    this.#port?.close();
+  }
+
+  #seat(device: DeviceInstance, index: number): Place {
+    const place = { device, index, presence: new Presence(this.#view.control, index) };
+    this.#places.set(device.id, place);
+    return place;
+  }
+
+  #find(id: string): Place {
+    const place = this.#places.get(id);
+    if (place !== undefined) return place;
+    const known = [...this.#places.keys()].join(', ');
+    throw new PlugError(`no device is called '${id}'; there is ${known === '' ? 'none' : known}`);
+  }
+
+  #work(work: DeviceWork): Promise<DeviceResult> {
+    const { control } = this.#view;
+    const result = new Promise<DeviceResult>((resolve) => this.#results.set(work.device, resolve));
+    this.#lane().postMessage(work);
+    new Signal(control.words, control.offsets.plugged).raise();
+    return this.#supervisor.guard(result);
+  }
+
+  #lane(): MessagePort {
+    if (this.#port !== undefined) return this.#port;
+    const { port1, port2 } = new MessageChannel();
+    this.#port = port1;
+    port1.on('message', (result: DeviceResult) => {
+      const resolve = this.#results.get(result.device);
+      this.#results.delete(result.device);
+      resolve?.(result);
+    });
+    void this.#startLane({ lane: this.#view.shared.shape.lanes - 1, port: port2 });
+    return port1;
+  }
+}
+
+function busy(id: string, occupation: string): PlugError {
+  return new PlugError(`device '${id}' is busy: ${occupation}`);
+}
