@@ -54,21 +54,26 @@ export class CDTable {
     this.base = this.#newTable(this.#sizeBytes);
   }
 
-  /** Replaces the CD of a substream; undefined makes it invalid. */
+  /** Replaces the CD of a substream and waits until the SMMU has followed; undefined makes it invalid. */
   write(SubstreamID: number, words: Uint32Array | undefined): void {
+    for (const _ of this.changes(SubstreamID, words)) this.#invalidate(SubstreamID, true);
+  }
+
+  /** Replaces a CD step by step; after each of them, the CD must be invalidated and the CMD_SYNC be waited for. */
+  *changes(SubstreamID: number, words: Uint32Array | undefined): Generator<undefined, void> {
     const pa = this.#entry(SubstreamID);
     if ((this.#memory.load64(pa) & V) !== 0n) {
       this.#memory.store64(pa, this.#memory.load64(pa) & ~V);
-      this.#invalidate(SubstreamID, true);
+      yield;
     }
     if (words === undefined) return;
     const first = (BigInt(words[1]!) << 32n) | BigInt(words[0]!);
     const invalid = words.slice();
     invalid[0] = Number(BigInt.asUintN(32, first & ~V));
     writeCD(this.#memory, pa, invalid);
-    this.#invalidate(SubstreamID, true);
+    yield;
     this.#memory.store64(pa, first);
-    this.#invalidate(SubstreamID, true);
+    yield;
   }
 
   /** Gives all memory back. Only when no STE names the table. */

@@ -7,15 +7,18 @@ import {
   CMD_CFGI_CD_ALL,
   CMD_CFGI_STE,
   CMD_CFGI_STE_RANGE,
+  CMD_PREFETCH_CONFIG,
   CMD_SYNC,
   CMD_TLBI_EL2_ALL,
   CMD_TLBI_EL3_ALL,
   CMD_TLBI_NH_ALL,
   CMD_TLBI_NH_ASID,
   CMD_TLBI_NH_VA,
+  CMD_TLBI_NH_VAA,
   CMD_TLBI_NSNH_ALL,
   CMD_TLBI_S2_IPA,
   CMD_TLBI_S12_VMALL,
+  CMD_TLBI_SNH_ALL,
   COMMANDS_BY_OPCODE,
   SIG_NONE,
 } from '../arch/commands.js';
@@ -34,6 +37,11 @@ const flag = (value: boolean) => (value ? 1 : 0);
 /** With `leaf` false, the level 1 descriptor on the way to the STE goes too. */
 export function cfgiSTE(StreamID: number, SSec: SecurityState, leaf: boolean): CommandWords {
   return command(CMD_CFGI_STE, { SSec, StreamID, Leaf: flag(leaf) });
+}
+
+/** All STEs of a naturally aligned block of 2^(Range + 1) StreamIDs. */
+export function cfgiSTERange(StreamID: number, SSec: SecurityState, Range: number): CommandWords {
+  return command(CMD_CFGI_STE_RANGE, { SSec, StreamID, Range });
 }
 
 /** CMD_CFGI_ALL is CMD_CFGI_STE_RANGE over all StreamIDs (4.3.6). */
@@ -75,6 +83,10 @@ export function tlbiNHVA(VMID: number, ASID: number, at: TlbiAddress): CommandWo
   return command(CMD_TLBI_NH_VA, { VMID, ASID, ...addressFields(at) });
 }
 
+export function tlbiNHVAA(VMID: number, at: TlbiAddress): CommandWords {
+  return command(CMD_TLBI_NH_VAA, { VMID, ...addressFields(at) });
+}
+
 export function tlbiS2IPA(VMID: number, at: TlbiAddress): CommandWords {
   return command(CMD_TLBI_S2_IPA, { VMID, ...addressFields(at) });
 }
@@ -93,6 +105,14 @@ export function tlbiS12VMAll(VMID: number): CommandWords {
 
 export function tlbiNSNHAll(): CommandWords {
   return command(CMD_TLBI_NSNH_ALL);
+}
+
+export function tlbiSNHAll(): CommandWords {
+  return command(CMD_TLBI_SNH_ALL);
+}
+
+export function prefetchConfig(StreamID: number, SSec: SecurityState): CommandWords {
+  return command(CMD_PREFETCH_CONFIG, { SSec, StreamID });
 }
 
 export function tlbiEL2All(): CommandWords {

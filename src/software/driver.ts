@@ -248,6 +248,20 @@ export class SmmuDriver {
     table.write(SubstreamID, words);
   }
 
+  /**
+   * Replaces a stream's STE step by step, for software that does other things while it waits: each step ends with
+   * the command that must have completed before the next.
+   */
+  *changeSTE(StreamID: number, words: Uint32Array): Generator<CommandWords, void> {
+    for (const { leaf } of this.#streamTable.changes(StreamID, words))
+      yield cfgiSTE(StreamID, this.security, leaf);
+  }
+
+  /** Moves the level 2 table of a stream, in the same way. */
+  *moveStreamTable(StreamID: number): Generator<CommandWords, void> {
+    for (const _ of this.#streamTable.relocations(StreamID)) yield cfgiAll(this.security);
+  }
+
   bypass(StreamID: number): void {
     this.#streamTable.write(StreamID, BYPASS_STE);
   }

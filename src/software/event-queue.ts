@@ -61,6 +61,12 @@ export class EventQueue {
     return { records, overflow };
   }
 
+  /** Events have been lost that {@link drain} has not told of yet: after it looked and before it made room. */
+  get hasOverflowed(): boolean {
+    const flag = this.#registers.read('EVENTQ_PROD') & this.#registers.encode('EVENTQ_PROD', { OVFLG: 1 });
+    return flag >>> 0 !== this.#acknowledged;
+  }
+
   #read(index: number): EventRecord {
     const bytes = this.#memory.readBytes(this.#base + index * EVENT_BYTES, EVENT_BYTES);
     const words = new Uint32Array(bytes.buffer, bytes.byteOffset, EVENT_BYTES / 4);

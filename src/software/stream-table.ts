@@ -12,11 +12,20 @@ export const STE_BYTES = 64;
 const L1STD_BYTES = 8;
 /** STRTAB_BASE_CFG.SPLIT: a level 2 table of 256 STEs, the middle of the three allowed values. */
 const SPLIT = 8;
+const LEVEL2_BYTES = 2 ** SPLIT * STE_BYTES;
 /** Double-words of an STE. */
 const DOUBLE_WORDS = 8;
 
 /** Makes the SMMU forget an STE, and with `leaf` false the level 1 descriptor before it, and waits for it. */
 export type InvalidateSTE = (StreamID: number, leaf: boolean) => void;
+
+/** What must be invalidated, and waited for, before a change may go on. */
+export interface STEInvalidation {
+  /** Any STE that is concerned. */
+  readonly StreamID: number;
+  /** False: the level 1 descriptor is concerned, and every STE behind it. */
+  readonly leaf: boolean;
+}
 
 function doubleWords(words: Uint32Array): bigint[] {
   return Array.from(
@@ -98,12 +107,17 @@ export class StreamTable {
     });
   }
 
-  /**
-   * Replaces an STE. What the SMMU does not look at is written first; if one double-word remains, it is the change, since 64
-   * bits are single-copy atomic, and the stream always has an old or a new STE. Otherwise the entry is invalid
-   * while its parts are written, and V comes last.
-   */
+  /** Replaces an STE, and waits until the SMMU has followed. */
   write(StreamID: number, words: Uint32Array): void {
+    for (const { leaf } of this.changes(StreamID, words)) this.#invalidate(StreamID, leaf);
+  }
+
+  /**
+   * Replaces an STE step by step, each of which ends with what must be invalidated. What the SMMU does not look at is
+   * written first; if one double-word remains, it is the change, since 64 bits are single-copy atomic, and the stream
+   * always has an old or a new STE. Otherwise the entry is invalid while its parts are written, and V comes last.
+   */
+  *changes(StreamID: number, words: Uint32Array): Generator<STEInvalidation, void> {
     const pa = this.#entry(StreamID);
     const next = doubleWords(words);
     const current = next.map((_, i) => this.#memory.load64(pa + 8 * i));
@@ -114,24 +128,50 @@ export class StreamTable {
       (prepared[i]! & usedNext[i]!) === (value & usedNext[i]!) ? [] : [i],
     );
     if (critical.length > 1) {
-      this.#store(StreamID, pa, current, [current[0]! & ~V, ...current.slice(1)]);
-      this.#store(StreamID, pa, [current[0]! & ~V, ...current.slice(1)], [next[0]! & ~V, ...next.slice(1)]);
-      this.#store(StreamID, pa, [next[0]! & ~V, ...next.slice(1)], next);
+      yield* this.#store(StreamID, pa, current, [current[0]! & ~V, ...current.slice(1)]);
+      yield* this.#store(
+        StreamID,
+        pa,
+        [current[0]! & ~V, ...current.slice(1)],
+        [next[0]! & ~V, ...next.slice(1)],
+      );
+      yield* this.#store(StreamID, pa, [next[0]! & ~V, ...next.slice(1)], next);
       return;
     }
     // The critical double-word keeps all its old bits until it changes as a whole.
     const before = prepared.map((value, i) => (critical.includes(i) ? current[i]! : value));
     const after = before.map((value, i) => (critical.includes(i) ? next[i]! : value));
-    this.#store(StreamID, pa, current, before);
-    this.#store(StreamID, pa, before, after);
-    this.#store(StreamID, pa, after, next);
+    yield* this.#store(StreamID, pa, current, before);
+    yield* this.#store(StreamID, pa, before, after);
+    yield* this.#store(StreamID, pa, after, next);
   }
 
-  /** Stores the double-words that change, and has the SMMU forget the STE if one does. */
-  #store(StreamID: number, pa: number, from: readonly bigint[], to: readonly bigint[]): void {
+  /** Stores the double-words that change; the STE must be forgotten if one does. */
+  *#store(
+    StreamID: number,
+    pa: number,
+    from: readonly bigint[],
+    to: readonly bigint[],
+  ): Generator<STEInvalidation, void> {
     const changed = to.flatMap((value, i) => (value === from[i] ? [] : [i]));
     for (const i of changed) this.#memory.store64(pa + 8 * i, to[i]!);
-    if (changed.length > 0) this.#invalidate(StreamID, true);
+    if (changed.length > 0) yield { StreamID, leaf: true };
+  }
+
+  /**
+   * Moves a stream's level 2 table to other memory, step by step. The old one is cleared and given back when what
+   * was to be invalidated has been. Does nothing where the table is linear.
+   */
+  *relocations(StreamID: number): Generator<STEInvalidation, void> {
+    const index = Math.floor(StreamID / 2 ** SPLIT);
+    const old = this.#level2.get(index);
+    if (old === undefined) return;
+    const table = this.#newTable(LEVEL2_BYTES);
+    this.#memory.writeBytes(table, this.#memory.readBytes(old, LEVEL2_BYTES));
+    this.#point(index, table);
+    yield { StreamID, leaf: false };
+    this.#memory.fill(old, 0, LEVEL2_BYTES);
+    this.#allocator.free(old, LEVEL2_BYTES);
   }
 
   /** Makes an STE invalid: the stream's transactions abort with C_BAD_STE. */
@@ -157,12 +197,17 @@ export class StreamTable {
 
   /** Adds a level 2 table of invalid STEs. */
   #link(index: number, StreamID: number): number {
-    const table = this.#newTable(2 ** SPLIT * STE_BYTES);
+    const table = this.#newTable(LEVEL2_BYTES);
+    this.#point(index, table);
+    this.#invalidate(StreamID, false);
+    return table;
+  }
+
+  /** Lets a level 1 descriptor point to a level 2 table. */
+  #point(index: number, table: number): void {
     // A level 2 array holds 2^(Span - 1) STEs.
     const words = encode(L1STD, { Span: SPLIT + 1, L2Ptr: table / 64 });
     this.#memory.store64(this.#base + index * L1STD_BYTES, (BigInt(words[1]!) << 32n) | BigInt(words[0]!));
     this.#level2.set(index, table);
-    this.#invalidate(StreamID, false);
-    return table;
   }
 }

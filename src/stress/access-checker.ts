@@ -5,9 +5,18 @@
 import { SECURITY_NAMES } from '../arch/security.js';
 import { OK, OUTCOME_NAMES, type Outcome, type Transaction } from '../smmu/transaction.js';
 import type { StreamStatistics } from './actor.js';
-import { bit, C_BAD_CD, C_BAD_STE, F_PERMISSION, F_TRANSLATION, NO_EVENT } from './expected-event.js';
+import {
+  bit,
+  C_BAD_CD,
+  C_BAD_STE,
+  F_PERMISSION,
+  F_TRANSLATION,
+  NO_EVENT,
+  S2_PERMISSION,
+  S2_TRANSLATION,
+} from './expected-event.js';
 import type { FindingKind, Report } from './finding.js';
-import type { AccessLog, Ledger } from './ledger.js';
+import { type AccessLog, ANY_EVENT, type Ledger } from './ledger.js';
 import {
   ACCESS_INSTRUCTION,
   ACCESS_PRIVILEGED,
@@ -26,7 +35,6 @@ import {
   STREAM_BYPASSES,
   STREAM_TRANSLATES,
   TRANSLATING,
-  windowSpace,
   windowTenure,
 } from './legal.js';
 import { lineDefect, nextSequence } from './pattern.js';
@@ -127,7 +135,7 @@ export class AccessChecker {
     if (!this.#collect(transaction, iova)) {
       this.#statistics.unjudged++;
       // Whatever event it caused cannot be told to be wrong.
-      if (outcome !== OK) this.#expect(transaction, iova, -1);
+      if (outcome !== OK) this.#expect(transaction, iova, ANY_EVENT);
       return;
     }
     this.#statistics.checked++;
@@ -135,7 +143,7 @@ export class AccessChecker {
     if (this.#aborts === 0 || transaction.outcome === OK) {
       const how = `${OUTCOME_NAMES[outcome]}, though slot ${slot} permits it`;
       this.#found('wrong-outcome', transaction, iova, how);
-      this.#expect(transaction, iova, -1);
+      this.#expect(transaction, iova, ANY_EVENT);
       return;
     }
     if (this.#aborts !== bit(NO_EVENT)) this.#expect(transaction, iova, this.#aborts);
@@ -193,12 +201,15 @@ export class AccessChecker {
     for (let context = 0; context < CONTEXTS; context++) {
       if (this.#contexts[context] === 0) continue;
       const cell = ledger.slotCell(this.#index, context, this.#slot);
+      this.#stage2 = this.#plan.contexts[context] === 'stage2';
       known = ledger.since(cell, this.#slotVersions[context]!, this.#eachMapping) && known;
     }
     return known;
   }
 
   #iova = 0;
+  /** The context that is being looked at translates by stage 2 alone. */
+  #stage2 = false;
 
   readonly #eachInterface = (what: number): void => {
     if (what === TRANSLATING) this.#translates = true;
@@ -216,18 +227,18 @@ export class AccessChecker {
 
   readonly #eachMapping = (what: number, detail: number): void => {
     if (what === 0) {
-      this.#aborts |= bit(F_TRANSLATION);
+      this.#aborts |= bit(this.#stage2 ? S2_TRANSLATION : F_TRANSLATION);
       return;
     }
     const accesses = accessesOf(detail);
-    if ((accesses & this.#need) === 0) this.#aborts |= bit(F_PERMISSION);
+    if ((accesses & this.#need) === 0) this.#aborts |= bit(this.#stage2 ? S2_PERMISSION : F_PERMISSION);
     const frame = frameOf(detail);
     this.#add(framePA(this.#plan, frame), frameSpace(this.#plan, frame), what, accesses);
   };
 
   #addWindow(): void {
     const page = this.#iova - ((this.#iova - this.#plan.window) % this.#plan.granuleBytes);
-    this.#add(page, windowSpace(this.#plan), windowTenure(this.#index, this.#slot), 0x3f);
+    this.#add(page, this.#plan.security, windowTenure(this.#index, this.#slot), 0x3f);
   }
 
   #add(page: number, space: number, tenure: number, accesses: number): void {
@@ -256,6 +267,7 @@ export class AccessChecker {
       actor: this.#stream.name,
       summary: `${what} at 0x${iova.toString(16)}: ${how}`,
       details: [],
+      ...(transaction.outcome === OK && { where: { slot: this.#slot, pa: transaction.pa } }),
     });
   }
 }

@@ -122,7 +122,7 @@ class DeterministicMachine {
     const channel = new SharedTbuChannel(control, at);
     const io = { interrupt() {} };
     const stalls = control.stalls(at, config.idr);
-    const tcu = new Tcu(config, this.#spaces(index), channel, io, stalls, shared.registers[index]!);
+    const tcu = new Tcu(config, this.#view.spacesOf(index), channel, io, stalls, shared.registers[index]!);
     return { tcu, channel, actor: new TcuActor(id, tcu, channel) };
   }
 
@@ -158,6 +158,7 @@ class DeterministicMachine {
       ...{ plan: this.#plan, interface: index, ledger: this.#ledger, seed, profile, check },
       port: new ScheduledPort(tcu, security, this.#point, () => actor.step()),
       memory: SECURITY_STATES.map((space) => new SpaceMemory(spaces[space])),
+      point: this.#point,
       report: this.#report,
     });
   }

@@ -9,12 +9,15 @@ import { AccessChecker } from './access-checker.js';
 import { type Actor, noStreamStatistics, type Progress, type StreamStatistics } from './actor.js';
 import type { Report } from './finding.js';
 import type { AccessLog, Ledger } from './ledger.js';
+import { STREAM_TRANSLATES } from './legal.js';
 import { LINE_WORDS, lineStride, writeLine } from './pattern.js';
 import { LINE_BYTES, LINES, SLOTS, type StreamPlan, type StressPlan } from './plan.js';
 import { Random } from './random.js';
 
 /** Accesses of one batch at most; CMD_SYNC waits for a whole batch. */
 const BATCH_MAX = 16;
+/** Accesses that go anywhere, mapped or not. */
+const STRAY_PERCENT = 10;
 const TWO_32 = 0x1_0000_0000;
 /** Generators of the devices are apart from those of the software. */
 const DEVICE_CHANCE = 1000;
@@ -49,6 +52,8 @@ export class DmaActor implements Actor {
   readonly #granuleBytes: number;
   readonly #stride: number;
   readonly #link: TbuLink;
+  readonly #ledger: Ledger;
+  readonly #cell: number;
   readonly #log: AccessLog;
   readonly #random: Random;
   readonly #checker: AccessChecker | undefined;
@@ -67,6 +72,8 @@ export class DmaActor implements Actor {
     this.#granuleBytes = granuleBytes;
     this.#stride = lineStride(granuleBytes);
     this.#link = setup.link;
+    this.#ledger = ledger;
+    this.#cell = ledger.streamCell(setup.stream);
     this.#log = ledger.accesses(setup.stream);
     this.#random = new Random(setup.seed, DEVICE_CHANCE + setup.stream);
     if (setup.check) {
@@ -113,14 +120,14 @@ export class DmaActor implements Actor {
   #access(): void {
     const random = this.#random;
     const transaction = this.#transaction;
-    const slot = random.below(SLOTS);
+    const slot = this.#anySlot();
     const write = random.chance(50);
     const line = write ? this.#ownLine() : random.below(LINES);
     const iova = this.#window + slot * this.#granuleBytes + line * this.#stride;
     transaction.iovaLo = (iova % TWO_32) | 0;
     transaction.iovaHi = (iova / TWO_32) | 0;
     transaction.write = write;
-    transaction.privileged = random.chance(25);
+    transaction.privileged = random.chance(50);
     transaction.instruction = !write && random.chance(10);
     this.#log.start();
     this.#checker?.begin(slot);
@@ -130,6 +137,21 @@ export class DmaActor implements Actor {
     this.#count(done);
     this.#checker?.finish(transaction, done, iova, slot);
     this.#log.finish();
+  }
+
+  /** Mostly one that the stream may use: a device knows its buffers. */
+  #anySlot(): number {
+    const random = this.#random;
+    const ledger = this.#ledger;
+    const { what, detail: context } = ledger.now(this.#cell);
+    let slot = random.below(SLOTS);
+    if (what !== STREAM_TRANSLATES || random.chance(STRAY_PERCENT)) return slot;
+    const { interface: index } = this.#stream;
+    for (let tries = 0; tries < SLOTS; tries++) {
+      if (ledger.now(ledger.slotCell(index, context, slot)).what !== 0) break;
+      slot = (slot + 1) % SLOTS;
+    }
+    return slot;
   }
 
   /** A line that no other stream writes. */

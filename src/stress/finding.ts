@@ -46,6 +46,8 @@ export type FindingKind =
 
 export interface Finding {
   readonly kind: FindingKind;
+  /** The slot that a device meant, and the physical address that it reached; the software's story hangs on them. */
+  readonly where?: { readonly slot: number; readonly pa: number };
   /** The actor that noticed. */
   readonly actor: string;
   /** One sentence: what happened. */

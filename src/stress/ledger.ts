@@ -88,6 +88,14 @@ export class Ledger {
     return Atomics.load(this.#words, cell * CELL_WORDS);
   }
 
+  /** The first alternative that is legal now. */
+  now(cell: number): Alternative {
+    const words = this.#words;
+    const base = cell * CELL_WORDS;
+    const state = base + 16 + (Atomics.load(words, base) & (DEPTH - 1)) * STATE_WORDS;
+    return { what: Atomics.load(words, state + 1), detail: Atomics.load(words, state + 2) };
+  }
+
   /**
    * Gives every alternative that was legal at some time since `version`; some may come twice.
    * @returns false when the ring has been overtaken, and not all are known.
@@ -119,12 +127,15 @@ function cellCount({ interfaces, streams }: StressPlan): number {
   return interfaces.length + streams.length + interfaces.length * CONTEXTS * SLOTS;
 }
 
+/** Whatever event may come, or none. */
+export const ANY_EVENT = -1;
+
 /** An event that an access must or may have caused. */
 export interface ExpectedEvent {
   readonly iova: number;
-  /** Bits of the access: see expected-event.ts. */
+  /** ACCESS_ bits of legal.ts. */
   readonly access: number;
-  /** Bit n: event number n; bit 0: no event at all; -1: whatever it may be. */
+  /** Bits of expected-event.ts, or {@link ANY_EVENT}. */
   readonly events: number;
   /** How many accesses the stream had begun with this one. */
   readonly started: number;

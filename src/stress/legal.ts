@@ -2,10 +2,10 @@
  * The vocabulary of the ledger: what the alternatives of a cell say, and which accesses they permit. It is worked out
  * from what the software intends and shares nothing with the SMMU's tables and walker.
  */
-import { SECURE, type SecurityState } from '../arch/security.js';
+import type { SecurityState } from '../arch/security.js';
 import type { Permissions } from '../software/page-tables.js';
 import type { Alternative } from './ledger.js';
-import type { InterfacePlan } from './plan.js';
+import type { ContextKind, InterfacePlan } from './plan.js';
 
 // An interface's cell.
 export const TRANSLATING = 1;
@@ -27,11 +27,15 @@ export function accessBit(write: boolean, instruction: boolean, privileged: bool
   return 1 << ((write ? 1 : instruction ? 2 : 0) + (privileged ? 3 : 0));
 }
 
-/** Which accesses a stage 1 page permits, with AArch64 tables at EL1 (DDI 0487 D8.4.1). */
-export function permittedAccesses({ write, execute, privilegedOnly }: Permissions): number {
+/** Which accesses a page permits, with AArch64 tables: at stage 1 of EL1, or at stage 2 (DDI 0487 D8.4). */
+export function permittedAccesses(
+  kind: ContextKind,
+  { write, execute, privilegedOnly }: Permissions,
+): number {
   const allow = (isAllowed: boolean, isWrite: boolean, instruction: boolean, privileged: boolean) =>
     isAllowed ? accessBit(isWrite, instruction, privileged) : 0;
-  const unprivileged = privilegedOnly !== true;
+  // Stage 2 knows no privilege.
+  const unprivileged = privilegedOnly !== true || kind === 'stage2';
   const executable = execute === true;
   return (
     allow(unprivileged, false, false, false) |
@@ -39,8 +43,8 @@ export function permittedAccesses({ write, execute, privilegedOnly }: Permission
     allow(executable, false, true, false) |
     allow(true, false, false, true) |
     allow(write, true, false, true) |
-    // What EL0 can write is never executable at EL1.
-    allow(executable && !(unprivileged && write), false, true, true)
+    // What EL0 can write at stage 1 is never executable at EL1.
+    allow(executable && (kind === 'stage2' || !(unprivileged && write)), false, true, true)
   );
 }
 
@@ -87,8 +91,3 @@ export function tenureOf(interfaceIndex: number, count: number): number {
 export const ACCESS_READ = 1;
 export const ACCESS_INSTRUCTION = 2;
 export const ACCESS_PRIVILEGED = 4;
-
-/** Whether the input NS attribute of a stream without translation leads to the Non-secure PA space. */
-export function windowSpace(plan: InterfacePlan): SecurityState {
-  return plan.security === SECURE ? SECURE : 0;
-}

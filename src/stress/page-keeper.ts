@@ -3,7 +3,7 @@
  * whether anybody wrote to a frame that was taken back.
  */
 import type { CpuMemory } from '../software/port.js';
-import type { FindingKind, Report } from './finding.js';
+import type { Finding, FindingKind, Report } from './finding.js';
 import { FIRST_TENURE, type Frame, framePA, tenureOf, windowTenure } from './legal.js';
 import { LINE_WORDS, lineDefect, lineStride, writeLine } from './pattern.js';
 import { type InterfacePlan, LINE_BYTES, LINES, SLOTS, type StressPlan } from './plan.js';
@@ -12,6 +12,8 @@ const HISTORY = 1024;
 
 /** What the keeper remembers of a tenure, for the story of a stale write. */
 interface Tenure {
+  readonly frame: Frame;
+  /** -1: the free pool. */
   readonly slot: number;
   /** What became of it, oldest first. */
   readonly story: string[];
@@ -76,7 +78,7 @@ export class PageKeeper {
     const state = this.#free[pool]!.shift()!;
     this.#verify(state);
     state.free = false;
-    state.tenure = this.#nextTenure(slot);
+    state.tenure = this.#nextTenure(state.frame, slot);
     this.#fill(this.#pa(state), this.#space(state), state.tenure);
     return { frame: state.frame, tenure: state.tenure };
   }
@@ -93,6 +95,18 @@ export class PageKeeper {
   /** Remembers what happened to a tenure. */
   note(tenure: number, what: string): void {
     this.#tenures.get(tenure)?.story.push(what);
+  }
+
+  /** Tells what became of the page that a device reached and must not have. */
+  explain(finding: Finding): Finding {
+    const { slot, pa } = finding.where ?? {};
+    if (pa === undefined) return finding;
+    for (const { frame, story, slot: own } of [...this.#tenures.values()].reverse()) {
+      if (own < 0 || framePA(this.#plan, frame) !== pa - (pa % this.#plan.granuleBytes)) continue;
+      const kind = own === slot ? 'stale-use' : finding.kind;
+      return { ...finding, kind, details: [...finding.details, ...story] };
+    }
+    return finding;
   }
 
   /** Every page, when all devices are at rest. */
@@ -112,15 +126,15 @@ export class PageKeeper {
     return this.#plan.pools[frame.pool]!.space;
   }
 
-  #nextTenure(slot: number): number {
+  #nextTenure(frame: Frame, slot: number): number {
     const tenure = tenureOf(this.#interface, this.#count++);
-    this.#tenures.set(tenure, { slot, story: [] });
+    this.#tenures.set(tenure, { frame, slot, story: [] });
     if (this.#tenures.size > HISTORY) this.#tenures.delete(this.#tenures.keys().next().value!);
     return tenure;
   }
 
   #poison(state: FrameState): void {
-    state.tenure = this.#nextTenure(-1);
+    state.tenure = this.#nextTenure(state.frame, -1);
     this.#fill(this.#pa(state), this.#space(state), state.tenure);
   }
 

@@ -9,7 +9,7 @@
  *     frames    pages that slots are mapped to; a Secure interface has some in each PA space
  *     tables    what its driver allocates: Stream table, CDs, page tables, queues
  */
-import { IDR5 } from '../arch/id-registers.js';
+import { IDR0, IDR5, S_IDR1 } from '../arch/id-registers.js';
 import { get } from '../arch/layout.js';
 import { NON_SECURE, SECURE, SECURITY_NAMES, SECURITY_STATES, type SecurityState } from '../arch/security.js';
 import type { Machine } from '../machine/types.js';
@@ -21,8 +21,8 @@ import { Random } from './random.js';
 export const SLOTS = 24;
 /** Contexts of an interface that a stream may be switched between. */
 export const CONTEXTS = 2;
-/** Frames of an interface in a PA space: fewer than all slots of all contexts need, so that they are reused soon. */
-const FRAMES = 36;
+/** Frames of an interface in a PA space: as many as all slots of all contexts need at once, so that a free one is reused soon. */
+const FRAMES = 48;
 /** Lines of a page that are written and compared, evenly spread over it. */
 export const LINES = 16;
 /** Bytes of a line: one access of a device, aligned, so that each of its double-words is single-copy atomic. */
@@ -32,6 +32,9 @@ export const LINE_BYTES = 64;
 const ALIGNMENT_BYTES = 0x1_0000;
 /** What a driver gets for its structures at most: the largest Stream table is two levels of 16 StreamID bits. */
 const TABLES_BYTES_MAX = 0x100_0000;
+
+/** What a context translates by; `nested` has its tables as stage 1, over a stage 2 that maps everything to itself. */
+export type ContextKind = 'stage1' | 'stage2' | 'nested';
 
 export interface FramePool {
   readonly space: SecurityState;
@@ -46,6 +49,8 @@ export interface InterfacePlan {
   readonly name: string;
   readonly granule: Granule;
   readonly granuleBytes: number;
+  /** One entry for each of the {@link CONTEXTS}. */
+  readonly contexts: readonly ContextKind[];
   /** Input address of slot 0, and the physical address of the window. */
   readonly window: number;
   /** The pool in the interface's own PA space first. */
@@ -130,6 +135,7 @@ export function planStress(machine: Machine, seed: number): StressPlan {
       name: `${machine.smmus[smmu]!.id}/${SECURITY_NAMES[security]}`,
       granule,
       granuleBytes,
+      contexts: Array.from({ length: CONTEXTS }, () => random.pick(kindsOf(machine, smmu, security))),
       window,
       pools,
       tables: own.takeRest(TABLES_BYTES_MAX),
@@ -171,6 +177,20 @@ function sharesOf(machine: Machine, homes: readonly Home[]): (Share | undefined)
       return new Share(base, Math.floor(base + sizeBytes));
     }),
   );
+}
+
+function kindsOf(machine: Machine, smmu: number, security: SecurityState): ContextKind[] {
+  const { IDR0: idr0, S_IDR1: s_idr1 } = machine.smmus[smmu]!.config.idr;
+  const stage1 = get([idr0], IDR0.fields.S1P) === 1;
+  const stage2 =
+    get([idr0], IDR0.fields.S2P) === 1 &&
+    (security === NON_SECURE || get([s_idr1], S_IDR1.fields.SEL2) === 1);
+  if (!stage2) return ['stage1'];
+  return stage1 && security === NON_SECURE
+    ? ['stage1', 'stage2', 'nested']
+    : stage1
+      ? ['stage1']
+      : ['stage2'];
 }
 
 function granulesOf(machine: Machine, smmu: number): Granule[] {

@@ -94,13 +94,17 @@ export class ScheduledPort implements SmmuPort {
   }
 }
 
-/** A TCU as an actor: takes the TBUs' events, or does a step of its own. */
+/**
+ * A TCU as an actor: takes the TBUs' events, or does a step of its own, one command at a time. There are no points inside
+ * its steps: register writes reach a TCU between two of them, as in its thread.
+ */
 export class TcuActor implements Actor {
   readonly name: string;
   readonly operations = 0;
   readonly atRest = true;
   readonly #tcu: Tcu;
   readonly #channel: SharedTbuChannel;
+  #takesEvents = false;
 
   constructor(name: string, tcu: Tcu, channel: SharedTbuChannel) {
     this.name = name;
@@ -111,8 +115,9 @@ export class TcuActor implements Actor {
   stop(): void {}
 
   step(): Progress {
-    const took = this.#channel.drainEvents(this.#tcu);
-    return this.#tcu.step() || took ? 'worked' : 'idle';
+    this.#takesEvents = !this.#takesEvents;
+    const worked = this.#takesEvents ? this.#channel.drainEvents(this.#tcu) : this.#tcu.step(1);
+    return worked ? 'worked' : 'idle';
   }
 }
 

@@ -2,8 +2,8 @@
  * The scheduler of deterministic mode: one thread, and every actor a coroutine of it as far as JavaScript allows.
  *
  * A schedule is a list of grants: who may go on. There is one at the beginning of each step of an actor and one at each
- * point inside it, where others can see or change what it works with (a descriptor load, a command load, a store of
- * the software, a register write, a DMA beat). At a point
+ * point inside it, where others can see or change what it works with (a descriptor load, a store of the
+ * software, a register write, a DMA beat). At a point
  *
  *     - a grant for the actor that runs lets it go on,
  *     - a grant for an actor that does not run begins a step of that one, inside this one; afterwards the next grant counts,

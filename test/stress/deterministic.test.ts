@@ -7,7 +7,7 @@ import { runDeterministic } from '../../src/stress/deterministic.js';
 import { PROFILE_NAMES } from '../../src/stress/profiles.js';
 
 /** Seeds of each case; SMMULATOR_RUNS raises it. */
-const SEEDS = Number(process.env.SMMULATOR_RUNS ?? 5);
+const SEEDS = Number(process.env.SMMULATOR_RUNS ?? 2);
 
 function machineOf(name: string): Machine {
   const path = `machines/${name}.yaml`;

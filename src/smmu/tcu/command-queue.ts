@@ -107,15 +107,15 @@ export class CommandQueue {
   }
 
   /**
-   * Consumes up to {@link COMMANDS_PER_STEP} commands.
+   * Consumes up to `limit` commands.
    * @returns whether it did anything.
    */
-  step(): boolean {
+  step(limit: number): boolean {
     const synced = this.#syncing && this.#completeSync();
     if (this.#syncing) return false;
     const queue = queueGeometry(this.#bank, 'CMDQ_BASE', this.#log2Max, COMMAND_BYTES);
     let fetched = 0;
-    while (fetched < COMMANDS_PER_STEP && this.#mayFetch(queue)) {
+    while (fetched < limit && this.#mayFetch(queue)) {
       fetched++;
       this.#consume(queue);
     }

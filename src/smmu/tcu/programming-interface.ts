@@ -132,9 +132,9 @@ export class ProgrammingInterface {
   }
 
   /** @returns whether it did anything. */
-  step(): boolean {
+  step(commands: number): boolean {
     const updated = this.#stepUpdate();
-    const consumed = this.commands.step();
+    const consumed = this.commands.step(commands);
     const retried = this.events.retryUnwritten();
     return updated || consumed || retried;
   }

@@ -14,6 +14,7 @@ import type { PhysicalAddressSpace } from '../../memory/address-space.js';
 import type { SmmuConfig } from '../config.js';
 import { type EventChannel, MESSAGE_INVALIDATE_ALL, MESSAGE_WORDS, type TbuChannel } from '../maintenance.js';
 import { StallTable } from '../stalls.js';
+import { COMMANDS_PER_STEP } from './command-queue.js';
 import type { TcuIo } from './interrupts.js';
 import { ProgrammingInterface, type Surroundings } from './programming-interface.js';
 import { Bank, RegisterFile } from './registers.js';
@@ -100,11 +101,12 @@ export class Tcu implements EventChannel, Surroundings {
 
   /**
    * Does a bounded piece of what there is to do.
+   * @param commands of each queue at most.
    * @returns whether it did anything; false also while it waits for the TBUs.
    */
-  step(): boolean {
+  step(commands: number = COMMANDS_PER_STEP): boolean {
     let worked = this.#endInvalidateAll();
-    for (const own of this.#interfaces) worked = own.step() || worked;
+    for (const own of this.#interfaces) worked = own.step(commands) || worked;
     return worked;
   }
 
