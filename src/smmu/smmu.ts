@@ -7,17 +7,26 @@ import type { PhysicalAddressSpace } from '../memory/address-space.js';
 import type { SmmuConfig } from './config.js';
 import type { EventChannel, TbuChannel } from './maintenance.js';
 import { StallTable } from './stalls.js';
+import { aboutInstance, type CacheChoice, type Commit } from './state.js';
 import { Tbu } from './tbu/tbu.js';
-import { Tcu, type TcuIo } from './tcu/tcu.js';
+import type { TbuState } from './tbu/tbu-state.js';
+import { Tcu, type TcuIo, type TcuState } from './tcu/tcu.js';
 
 /** The two spaces by Security state; without a Secure one both may be the same. */
 export type Spaces = readonly [PhysicalAddressSpace, PhysicalAddressSpace];
 
+export interface SmmuState {
+  readonly tcu: TcuState;
+  readonly tbu: TbuState;
+}
+
 export class Smmu {
   readonly tcu: Tcu;
   readonly tbu: Tbu;
+  readonly #id: string;
 
   constructor(config: SmmuConfig, spaces: Spaces, io: TcuIo) {
+    this.#id = config.id;
     // Each needs the other: the TBU is reached through a channel object that is complete once both are there.
     const link: { tbu?: Tbu } = {};
     const channel: TbuChannel = {
@@ -46,6 +55,29 @@ export class Smmu {
   /** Runs until nothing more happens without new input: commands consumed, ACK registers and Update bits settled. */
   runToIdle(): void {
     while (this.tcu.step());
+  }
+
+  /** Everything that the SMMU knows and memory does not, between two calls; plain cloneable data. */
+  save(caches: CacheChoice = 'kept'): SmmuState {
+    return { tcu: this.tcu.save(), tbu: this.tbu.save(caches) };
+  }
+
+  /**
+   * Takes the state of an SMMU with the same ID registers. Afterwards nothing distinguishes the two (REQUIREMENTS A47).
+   * @throws StateError that names the instance; then nothing has changed.
+   */
+  restore(state: SmmuState): void {
+    this.prepare(state)();
+  }
+
+  /** The first half of {@link restore}, for those who restore several or none. */
+  prepare({ tcu, tbu }: SmmuState): Commit {
+    const ofTcu = this.tcu.prepare(tcu);
+    const ofTbu = aboutInstance(this.#id, () => this.tbu.prepare(tbu));
+    return () => {
+      ofTcu();
+      ofTbu();
+    };
   }
 
   /** Back to the state after power-on; caches are empty. */

@@ -16,6 +16,7 @@ import { IDR5 } from '../arch/id-registers.js';
 import { get } from '../arch/layout.js';
 import type { SecurityState } from '../arch/security.js';
 import type { IdRegisters } from './config.js';
+import { type Commit, StateError } from './state.js';
 
 /** Most STAGs of one SMMU; IDR5.STALL_MAX is at most this. */
 export const STALLS_MAX = 256;
@@ -64,6 +65,23 @@ export class StallTable {
     const size = Math.max(1, Math.floor(this.#count / tbus));
     const first = tbu * size;
     return new StallRange(this, first, first < this.#count ? size : 0);
+  }
+
+  save(): Int32Array {
+    return this.words.slice();
+  }
+
+  /** @throws StateError */
+  prepare(words: Int32Array): Commit {
+    const sound = words.every((word, index) => {
+      if (index % ENTRY_WORDS !== 0) return true;
+      const known = (word & STATE_MASK) <= RESOLVED_RAZ_WI && (word & STATE_MASK) !== HELD;
+      return known && word >>> SECURITY_SHIFT <= 1 && (index < this.#count * ENTRY_WORDS || word === 0);
+    });
+    if (words.length !== STALL_TABLE_WORDS || !sound) throw new StateError('no stall table');
+    return () => {
+      for (const [index, word] of words.entries()) Atomics.store(this.words, index, word);
+    };
   }
 
   /** The record of a transaction is in the Event queue. */
@@ -150,6 +168,15 @@ export class StallRange {
     this.#table = table;
     this.#first = first;
     this.#size = size;
+  }
+
+  /** Where the search for a STAG begins: what a TBU knows of its range. */
+  get next(): number {
+    return this.#next;
+  }
+
+  set next(next: number) {
+    this.#next = next % Math.max(this.#size, 1);
   }
 
   /** @returns the STAG of a transaction that is held from now on, or NO_STAG. */

@@ -1,5 +1,5 @@
 /** What the actors of a stress run came to, in threads or deterministic: plain data. */
-import type { TbuCounters } from '../smmu/tbu/tbu.js';
+import type { TbuCounters } from '../smmu/tbu/tbu-state.js';
 import type { TcuCounters } from '../smmu/tcu/tcu.js';
 import type { SoftwareStatistics, StreamStatistics } from './actor.js';
 import type { Finding } from './finding.js';

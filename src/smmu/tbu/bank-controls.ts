@@ -16,7 +16,7 @@ import {
 
 const { CR2, GBPA, STRTAB_BASE, STRTAB_BASE_CFG } = BANKS[NON_SECURE];
 const STALL_AND_TERMINATE = 0;
-const TERMINATE_ONLY = 1;
+export const TERMINATE_ONLY = 1;
 /** Larger CR0.VMW values are reserved and behave as 0 (IHI 0070 6.3.9, 6.3.57). */
 const VMW_MAX = 4;
 

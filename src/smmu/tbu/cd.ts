@@ -21,6 +21,8 @@ import {
 const F = CD.fields;
 
 export interface Cd {
+  /** The structure as memory had it. */
+  readonly words: Words;
   /** Tables of the two halves; undefined where EPDx disables the walk. */
   readonly ttb0: TranslationTable | undefined;
   readonly ttb1: TranslationTable | undefined;
@@ -226,6 +228,7 @@ export function decodeCd(words: Words, context: CdContext): Cd {
   const twoLevels = !isSinglePrivilege(ste.world);
   const aa64 = get(words, F.AA64) === 1;
   return {
+    words: Int32Array.from(words),
     ttb0: table(words, HALF0, context),
     ttb1: table(words, HALF1, context),
     aa64,

@@ -17,16 +17,17 @@ import {
   F_STREAM_DISABLED,
 } from '../../arch/events.js';
 import { get, getAddress } from '../../arch/layout.js';
-import type { SecurityState } from '../../arch/security.js';
+import { SECURITY_STATES, type SecurityState } from '../../arch/security.js';
 import { L1CD, L1STD, STE } from '../../arch/structures.js';
 import type { PhysicalAddressSpace } from '../../memory/address-space.js';
 import type { Features } from '../features.js';
-import { type BankControls, RESET_CONTROLS } from './bank-controls.js';
+import { type Commit, StateError } from '../state.js';
+import { type BankControls, RESET_CONTROLS, TERMINATE_ONLY } from './bank-controls.js';
 import { type Cd, cdIllegal, decodeCd } from './cd.js';
 import { PRIV_READ, UNPRIV_READ } from './permission.js';
-import { decodeSte, type Ste, steIllegal } from './ste.js';
+import { decodeSte, type Ste, type SteContext, steIllegal } from './ste.js';
 import type { StreamContext } from './stream-context.js';
-import { isSinglePrivilege } from './stream-world.js';
+import { isE2h, isSinglePrivilege } from './stream-world.js';
 import { alignDown } from './table.js';
 import type { Walker } from './walker.js';
 
@@ -42,6 +43,21 @@ interface CachedSte {
   readonly ste: Ste;
   /** By SubstreamID, -1 without one. */
   readonly contexts: Map<number, StreamContext>;
+}
+
+/** A stream in the cache: its structures as memory had them when they were fetched. */
+export interface CachedStream {
+  readonly StreamID: number;
+  readonly security: SecurityState;
+  readonly ste: Int32Array;
+  /** CR2.E2H as it was when the STE was fetched (IHI 0070 5.2 STRW). */
+  readonly e2h: boolean;
+  readonly substreams: readonly {
+    /** -1 for accesses without a SubstreamID. */
+    readonly SubstreamID: number;
+    /** Absent when stage 1 does not translate for it. */
+    readonly cd?: Int32Array;
+  }[];
 }
 
 /** Told about each structure of a look-up; absent in normal running. */
@@ -121,6 +137,76 @@ export class ConfigCache {
     this.#cached[security].clear();
   }
 
+  /** What is cached, in the order in which it will be replaced. */
+  save(): CachedStream[] {
+    return SECURITY_STATES.flatMap((security) =>
+      [...this.#cached[security]].map(([StreamID, { ste, contexts }]) => ({
+        StreamID,
+        security,
+        ste: Int32Array.from(ste.words),
+        e2h: isE2h(ste.world),
+        substreams: [...contexts].map(([SubstreamID, { cd }]) =>
+          cd === undefined ? { SubstreamID } : { SubstreamID, cd: Int32Array.from(cd.words) },
+        ),
+      })),
+    );
+  }
+
+  /** @throws StateError */
+  prepare(streams: readonly CachedStream[]): Commit {
+    const decoded = streams.map((stream) => ({ stream, ste: this.#legalSte(stream) }));
+    for (const security of SECURITY_STATES) {
+      const count = streams.filter((stream) => stream.security === security).length;
+      if (count > this.#limit) throw new StateError(`${count} STEs in a cache of ${this.#limit}`);
+    }
+    const entries = decoded.map(({ stream, ste }) => ({
+      stream,
+      ste,
+      cds: stream.substreams.map(({ SubstreamID, cd }) => ({
+        SubstreamID,
+        cd: cd && this.#legalCd(cd, ste, stream),
+      })),
+    }));
+    return () => {
+      for (const cached of this.#cached) cached.clear();
+      for (const { stream, ste, cds } of entries) {
+        const { StreamID, security } = stream;
+        const contexts = new Map(
+          cds.map(({ SubstreamID, cd }) => [
+            SubstreamID,
+            makeContext(StreamID, SubstreamID, security, ste, cd, this.#tagOf),
+          ]),
+        );
+        this.#cached[security].set(StreamID, { ste, contexts });
+      }
+    };
+  }
+
+  #legalSte({ StreamID, security, ste, e2h }: CachedStream): Ste {
+    const legal = this.#stallModels(security).some((stallModel) => {
+      return !steIllegal(ste, { features: this.#features, security, stallModel });
+    });
+    if (ste.length !== STE_BYTES / 4 || !legal || get(ste, STE.fields.Config) < 4) {
+      throw new StateError(`no legal STE cached for StreamID 0x${StreamID.toString(16)}`);
+    }
+    return decodeSte(ste, this.#steContext(security), e2h);
+  }
+
+  #legalCd(words: Int32Array, ste: Ste, { StreamID, security }: CachedStream): Cd {
+    const legal = this.#stallModels(security).some((stallModel) => {
+      return !cdIllegal(words, { features: this.#features, security, stallModel, ste });
+    });
+    if (words.length !== CD_BYTES / 4 || !legal) {
+      throw new StateError(`no legal CD cached for StreamID 0x${StreamID.toString(16)}`);
+    }
+    return decodeCd(words, { ...this.#steContext(security), ste });
+  }
+
+  /** The stall models under which a structure may have been fetched: NSSTALLD changes them (6.3.57). */
+  #stallModels(security: SecurityState): number[] {
+    return [this.#features.stallModel[security], TERMINATE_ONLY];
+  }
+
   /** CFGI_STE, CFGI_STE_RANGE: the STEs first to last, inclusive, and the CDs found through them. */
   invalidateStes(security: SecurityState, first: number, last: number): void {
     const cached = this.#cached[security];
@@ -156,8 +242,8 @@ export class ConfigCache {
       return this.#fail(F_STE_FETCH, address);
     }
     this.observer?.structure('STE', address, address, words);
-    const { stallModel, e2h } = this.#banks[security];
-    const context = { features: this.#features, security, stallModel };
+    const context = this.#steContext(security);
+    const { e2h } = this.#banks[security];
     if (steIllegal(words, context)) return this.#fail(C_BAD_STE);
     // V == 1 and Config 0b0xx: terminated, and nothing is recorded (5.2 Config).
     if (get(words, STE.fields.Config) < 4) return this.#fail(SILENT);
@@ -168,6 +254,10 @@ export class ConfigCache {
       cached.set(StreamID, entry);
     }
     return entry;
+  }
+
+  #steContext(security: SecurityState): SteContext {
+    return { features: this.#features, security, stallModel: this.#banks[security].stallModel };
   }
 
   /** Where the Stream table has the STE (3.3.1, 6.3.24, 6.3.25). */
@@ -239,12 +329,7 @@ export class ConfigCache {
     if (address === undefined) return undefined;
     const words = this.#words;
     if (!this.#loadThroughStage2(fetching, address, 'CD', CD_BYTES / 8)) return undefined;
-    const context = {
-      features: this.#features,
-      security,
-      stallModel: this.#banks[security].stallModel,
-      ste,
-    };
+    const context = { ...this.#steContext(security), ste };
     return cdIllegal(words, context) ? this.#fail(C_BAD_CD) : decodeCd(words, context);
   }
 

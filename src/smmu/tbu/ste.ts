@@ -29,6 +29,8 @@ import {
 const F = STE.fields;
 
 export interface Ste {
+  /** The structure as memory had it. */
+  readonly words: Words;
   /** STE.Config. */
   readonly config: number;
   readonly world: StreamWorld;
@@ -388,6 +390,7 @@ export function decodeSte(words: Words, context: SteContext, e2h: boolean): Ste 
   const { features } = context;
   const overrides = features.attrPermsOvr;
   return {
+    words: Int32Array.from(words),
     config: config(words),
     world: streamWorld(words, context, e2h),
     s1ContextPtr: getAddress(words, F.S1ContextPtr),

@@ -32,6 +32,11 @@ export function isSinglePrivilege(world: StreamWorld): boolean {
   return world === NS_EL2 || world === S_EL2 || world === EL3;
 }
 
+/** EL2 with a VHE host's two tables and ASIDs: what CR2.E2H makes of EL2 (IHI 0070 5.2 STRW). */
+export function isE2h(world: StreamWorld): boolean {
+  return world === NS_EL2_E2H || world === S_EL2_E2H;
+}
+
 /** Whether entries of the regime carry an ASID (IHI 0070 3.17). */
 export function hasAsid(world: StreamWorld): boolean {
   return !isSinglePrivilege(world);

@@ -30,15 +30,17 @@ import {
   MESSAGE_INVALIDATE_ALL,
 } from '../maintenance.js';
 import { NO_STAG, RESOLVED_ABORT, RESOLVED_RAZ_WI, RESOLVED_RETRY, type StallRange } from '../stalls.js';
+import { type CacheChoice, type Commit, StateError } from '../state.js';
 import { ABORT, OK, type Outcome, RAZ_WI, STALL, type Transaction } from '../transaction.js';
 import { overridesWord } from './attributes.js';
 import { type BankControls, decodeBank } from './bank-controls.js';
-import type { Cd } from './cd.js';
 import { ConfigCache, type ConfigObserver, SILENT } from './config-cache.js';
 import { EventRecord } from './event-record.js';
+import { inRange, selectHalf, selectLpaeHalf } from './input-address.js';
 import { Invalidator } from './invalidation.js';
 import { accessBit, EXECUTE } from './permission.js';
 import type { StreamContext } from './stream-context.js';
+import type { TbuCounters, TbuState } from './tbu-state.js';
 import { PAGE_HI_TTB1, STAGE_1, STAGE_2, Tlb } from './tlb.js';
 import { Walker, type WalkObserver } from './walker.js';
 
@@ -63,20 +65,6 @@ export interface TranslationObserver extends WalkObserver, ConfigObserver {
   /** A STAGE_1 entry answers, with stage 1's own permissions and those of stage 2; pages are addresses / 4096. */
   tlbHit(outPage: number, own: number, parent: number, sizeBits: number): void;
   event(words: Int32Array, security: SecurityState): void;
-}
-
-/** Plain counters of one TBU, since it was made. */
-export interface TbuCounters {
-  transactions: number;
-  hits: number;
-  misses: number;
-  walks: number;
-  descriptorReads: number;
-  configFetches: number;
-  events: number;
-  aborts: number;
-  /** Times that an access was held for software to decide. */
-  stalls: number;
 }
 
 export class Tbu {
@@ -167,6 +155,44 @@ export class Tbu {
     // Without a last context no access reaches the first level; it is cleared once, however many messages came.
     this.#lastContext = undefined;
     this.#l0Stale = true;
+  }
+
+  /**
+   * The translation controls are no part of it: the TCU tells them again.
+   * @param caches whether what is cached is kept, to the last replacement, or left behind.
+   */
+  save(caches: CacheChoice): TbuState {
+    const rest = { counters: this.counters, nextStag: this.#stalls.next };
+    if (caches === 'dropped') return rest;
+    const regimes = [...this.#contextTags.keys()];
+    return { ...rest, caches: { tlb: this.#tlb.save(), streams: this.#config.save(), regimes } };
+  }
+
+  /** @throws StateError */
+  prepare({ counters, nextStag, caches }: TbuState): Commit {
+    const commits = caches && [this.#tlb.prepare(caches.tlb), this.#config.prepare(caches.streams)];
+    if (caches !== undefined && caches.regimes.length > CONTEXTS_MAX) {
+      throw new StateError(`${caches.regimes.length} translation regimes where ${CONTEXTS_MAX} fit`);
+    }
+    return () => {
+      this.dropCaches();
+      for (const regime of caches?.regimes ?? []) this.#contextTags.set(regime, this.#contextTags.size);
+      for (const commit of commits ?? []) commit();
+      this.#stalls.next = nextStag;
+      this.#setCounters(counters);
+    };
+  }
+
+  #setCounters(counters: TbuCounters): void {
+    this.#transactions = counters.transactions;
+    this.#hits = counters.hits;
+    this.#misses = counters.misses;
+    this.#eventCount = counters.events;
+    this.#aborts = counters.aborts;
+    this.#stallCount = counters.stalls;
+    this.#walker.walks = counters.walks;
+    this.#walker.descriptorReads = counters.descriptorReads;
+    this.#config.fetches = counters.configFetches;
   }
 
   #setBank(security: SecurityState, controls: BankControls): void {
@@ -549,26 +575,4 @@ function outputSpace(security: SecurityState, nscfg: number, incomingNs: boolean
   if (security === NON_SECURE) return NON_SECURE;
   const nonSecure = nscfg >= 2 ? nscfg === 3 : incomingNs;
   return nonSecure ? NON_SECURE : SECURE;
-}
-
-/** VMSAv8-64: VA[55] selects the table; with one table only, its upper half is out of range (3.4.1). */
-export function selectHalf(hi: number, single: boolean): 0 | 1 {
-  return !single && (hi & (1 << 23)) !== 0 ? 1 : 0;
-}
-
-/** VMSAv8-32 LPAE: T0SZ and T1SZ split 4 GiB; between the two, and above, lies what no table translates: -1 (3.4.1). */
-export function selectLpaeHalf({ t0sz, t1sz }: Cd, lo: number, hi: number, single: boolean): 0 | 1 | -1 {
-  if (hi !== 0) return -1;
-  const inLower = t0sz === 0 || lo >>> (32 - t0sz) === 0;
-  if (single) return inLower ? 0 : -1;
-  const inUpper = t1sz === 0 ? !inLower : ~lo >>> (32 - t1sz) === 0;
-  return inUpper ? 1 : inLower ? 0 : -1;
-}
-
-/** Whether VA[AddrTop:N] is all zeros in the lower half, or VA[AddrTop:N-1] all ones in the upper (3.4.1). */
-function inRange(hi: number, lo: number, inputBits: number, upper: boolean, tbi: boolean): boolean {
-  const top = tbi ? 0x00ff_ffff : -1;
-  const value = upper ? ~hi & top : hi & top;
-  if (inputBits >= 32) return value >>> (inputBits - 32) === 0;
-  return value === 0 && (upper ? ~lo : lo) >>> inputBits === 0;
 }

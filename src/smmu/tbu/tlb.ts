@@ -9,6 +9,7 @@
  * is the input address without its low 12 bits: 40 bits of a 52-bit address, and above them one bit for the TTB1 half.
  * Replacement is first-in first-out; a capacity of Infinity doubles the array instead.
  */
+import { type Commit, StateError } from '../state.js';
 import type { StreamWorld } from './stream-world.js';
 
 export const STAGE_1 = 0;
@@ -103,6 +104,16 @@ export class TlbScope {
   }
 }
 
+/** The entries, and all that decides which is replaced next. */
+export interface TlbState {
+  /** Rows of words as the TLB has them; of entries in one hash chain the one that was linked first comes first. */
+  readonly entries: Int32Array;
+  /** Slots that were used and are free, in the order in which they are used again. */
+  readonly free: readonly number[];
+  /** Slot that is replaced next when none is free. */
+  readonly cursor: number;
+}
+
 const MIN_CAPACITY = 16;
 /** No entry has this size. */
 const EVICTED_SEVERAL = 63;
@@ -117,8 +128,8 @@ export class Tlb {
   #top = 0;
   #count = 0;
   /** Entries per size, and the sizes that occur, so that a look-up probes only those. */
-  readonly #perSize = new Int32Array(64);
-  readonly #sizes = new Int32Array(64);
+  #perSize = new Int32Array(64);
+  #sizes = new Int32Array(64);
   #sizeCount = 0;
   /** What fills pushed out since the first level last followed: nothing (0), one entry of this size, or several. */
   evictedBits = 0;
@@ -269,6 +280,92 @@ export class Tlb {
     }
   }
 
+  save(): TlbState {
+    const entries = new Int32Array(this.#count * WORDS);
+    let row = 0;
+    for (const first of this.#buckets) {
+      for (const index of this.#chain(first).reverse()) {
+        entries.set(this.#entries.subarray(index * WORDS, (index + 1) * WORDS), row);
+        // Where the slot was linked is made anew; which slot it was is not.
+        entries[row + NEXT] = index;
+        row += WORDS;
+      }
+    }
+    return { entries, free: this.#chain(this.#free), cursor: this.#cursor };
+  }
+
+  /** @throws StateError */
+  prepare(state: TlbState): Commit {
+    const restored = new Tlb(this.#limit);
+    restored.#load(state);
+    return () => {
+      this.#capacity = restored.#capacity;
+      this.#entries = restored.#entries;
+      this.#buckets = restored.#buckets;
+      this.#cursor = restored.#cursor;
+      this.#free = restored.#free;
+      this.#top = restored.#top;
+      this.#count = restored.#count;
+      this.#perSize = restored.#perSize;
+      this.#sizes = restored.#sizes;
+      this.#sizeCount = restored.#sizeCount;
+      this.evictedBits = 0;
+    };
+  }
+
+  /** Takes a state into a TLB that is empty. */
+  #load({ entries, free, cursor }: TlbState): void {
+    const rows = entries.length / WORDS;
+    const top = rows + free.length;
+    if (!Number.isInteger(rows) || top > this.#limit) {
+      throw new StateError(`${rows} TLB entries and ${free.length} free slots where ${this.#limit} fit`);
+    }
+    while (this.#capacity < top) this.#grow();
+    if (!(cursor >= 0 && cursor < this.#capacity)) throw new StateError(`no TLB slot ${cursor}`);
+    this.#cursor = cursor;
+    this.#top = top;
+    const claimed = new Set<number>();
+    const claim = (slot: number) => {
+      if (!(slot >= 0 && slot < top) || claimed.has(slot)) throw new StateError(`TLB slot ${slot} misplaced`);
+      claimed.add(slot);
+    };
+    for (const slot of free.toReversed()) {
+      claim(slot);
+      this.#entries[slot * WORDS + NEXT] = this.#free;
+      this.#free = slot;
+    }
+    for (let row = 0; row < entries.length; row += WORDS) {
+      const slot = entries[row + NEXT]!;
+      claim(slot);
+      this.#entries.set(entries.subarray(row, row + WORDS), slot * WORDS);
+      this.#entries[slot * WORDS + USED] = 1;
+      const sizeBits = this.sizeBits(slot);
+      if (sizeBits < 12) throw new StateError(`a TLB entry of 2^${sizeBits} bytes`);
+      this.#link(slot);
+      this.#count++;
+      this.#perSize[sizeBits]!++;
+    }
+    this.#listSizes();
+  }
+
+  /** The slots of a chain, from its first on. */
+  #chain(first: number): number[] {
+    const slots: number[] = [];
+    for (let index = first; index >= 0; index = this.#entries[index * WORDS + NEXT]!) slots.push(index);
+    return slots;
+  }
+
+  /** Puts an entry in front of its chain. */
+  #link(index: number): void {
+    const entries = this.#entries;
+    const at = index * WORDS;
+    const tag = entries[at + TAG]!;
+    const sizeBits = (tag >>> TAG_SIZE_SHIFT) & 63;
+    const bucket = this.#bucket(tag & 0xf, sizeBits, entries[at + PAGE_LO]!, entries[at + PAGE_HI]!);
+    entries[at + NEXT] = this.#buckets[bucket]!;
+    this.#buckets[bucket] = index;
+  }
+
   #matches(index: number, scope: TlbScope): boolean {
     const at = index * WORDS;
     const tag = this.#entries[at + TAG]!;
@@ -330,17 +427,7 @@ export class Tlb {
     this.#entries = entries;
     this.#buckets = new Int32Array(bucketCount(this.#capacity)).fill(-1);
     for (let index = 0; index < this.#top; index++) {
-      const at = index * WORDS;
-      if (entries[at + USED] !== 1) continue;
-      const tag = entries[at + TAG]!;
-      const bucket = this.#bucket(
-        tag & 0xf,
-        (tag >>> TAG_SIZE_SHIFT) & 63,
-        entries[at + PAGE_LO]!,
-        entries[at + PAGE_HI]!,
-      );
-      entries[at + NEXT] = this.#buckets[bucket]!;
-      this.#buckets[bucket] = index;
+      if (entries[index * WORDS + USED] === 1) this.#link(index);
     }
   }
 

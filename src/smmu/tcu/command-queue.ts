@@ -23,6 +23,7 @@ import { type Field, get } from '../../arch/layout.js';
 import { BANKS } from '../../arch/registers.js';
 import { NON_SECURE } from '../../arch/security.js';
 import type { PhysicalAddressSpace } from '../../memory/address-space.js';
+import { type Commit, StateError } from '../state.js';
 import type { GlobalErrors } from './gerror.js';
 import type { Interrupts } from './interrupts.js';
 import { entriesUsed, entryAddress, indexMask, type QueueGeometry, queueGeometry } from './queue.js';
@@ -47,6 +48,12 @@ export interface CommandExecutor {
   carryOut(): number;
   /** Whether everything that was executed so far has taken effect everywhere (4.7.3). */
   settled(): boolean;
+}
+
+export interface CommandQueueState {
+  readonly consumed: number;
+  /** The CMD_SYNC that was fetched and waits for the TBUs. */
+  readonly syncing?: Int32Array;
 }
 
 export class CommandQueue {
@@ -94,6 +101,25 @@ export class CommandQueue {
   reset(): void {
     this.#syncing = false;
     this.#ahead = this.#sent.length = 0;
+  }
+
+  save(): CommandQueueState {
+    return {
+      consumed: this.#consumed,
+      ...(this.#syncing ? { syncing: this.#words.slice() } : {}),
+    };
+  }
+
+  /** @throws StateError */
+  prepare({ consumed, syncing }: CommandQueueState): Commit {
+    if (syncing !== undefined && (syncing.length !== 4 || get(syncing, COMMAND.Opcode) !== CMD_SYNC)) {
+      throw new StateError('the command under way is no CMD_SYNC');
+    }
+    return () => {
+      this.#consumed = consumed;
+      this.#syncing = syncing !== undefined;
+      if (syncing !== undefined) this.#words.set(syncing);
+    };
   }
 
   /** Commands consumed since the instance was made. */

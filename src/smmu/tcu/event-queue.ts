@@ -49,6 +49,12 @@ export class EventQueue {
     return this.#recorded;
   }
 
+  /** Continues another's count, beside its stall table. */
+  restore(recorded: number): void {
+    this.#recorded = recorded;
+    this.#unwritten = true;
+  }
+
   /** Records an event of 8 words, which are copied. */
   record(words: Int32Array, stall: boolean): void {
     const written = this.#isWritable() && this.#append(words);

@@ -19,7 +19,7 @@ import {
 import { IDR0, IDR1, IDR3, IDR5 } from '../../arch/id-registers.js';
 import { get } from '../../arch/layout.js';
 import type { Register, RegisterKey } from '../../arch/registers.js';
-import type { SecurityState } from '../../arch/security.js';
+import { SECURITY_NAMES, type SecurityState } from '../../arch/security.js';
 import type { PhysicalAddressSpace } from '../../memory/address-space.js';
 import type { IdRegisters } from '../config.js';
 import {
@@ -38,7 +38,8 @@ import {
   type TbuChannel,
 } from '../maintenance.js';
 import { RESOLVED_ABORT, RESOLVED_RAZ_WI, RESOLVED_RETRY, type StallTable } from '../stalls.js';
-import { CommandQueue } from './command-queue.js';
+import { type Commit, StateError } from '../state.js';
+import { CommandQueue, type CommandQueueState } from './command-queue.js';
 import { EventQueue } from './event-queue.js';
 import { GlobalErrors } from './gerror.js';
 import { Interrupts, type TcuIo } from './interrupts.js';
@@ -56,6 +57,18 @@ export interface Surroundings {
   nsStallDisabled(): boolean;
 }
 
+/** What a programming interface knows beside its registers. */
+export interface InterfaceState {
+  /** The BANK message that the TBUs were told last (maintenance.ts). */
+  readonly announced: Int32Array;
+  /** An Update that the TBUs have been told of and not all have followed. */
+  readonly update?: { readonly CR0: number; readonly GBPA: boolean };
+  readonly commands: CommandQueueState;
+  /** Event records written, and commands executed that invalidate. */
+  readonly recorded: number;
+  readonly invalidations: number;
+}
+
 export class ProgrammingInterface {
   readonly bank: Bank;
   readonly events: EventQueue;
@@ -67,6 +80,7 @@ export class ProgrammingInterface {
   #invalidations = 0;
   readonly #log2Max: Readonly<Record<string, number>>;
   readonly #message = new Int32Array(MESSAGE_WORDS);
+  readonly #announced = new Int32Array(MESSAGE_WORDS);
   /** An Update has been announced and is not acknowledged yet; the values are those that it was announced with. */
   #updating = false;
   #targetCr0 = 0;
@@ -106,6 +120,43 @@ export class ProgrammingInterface {
     this.#stalls.terminate(this.bank.security);
     this.commands.reset();
     this.#announce(0);
+  }
+
+  save(): InterfaceState {
+    const update = { CR0: this.#targetCr0, GBPA: this.#updatesGbpa };
+    return {
+      announced: this.#announced.slice(),
+      ...(this.#updating ? { update } : {}),
+      commands: this.commands.save(),
+      recorded: this.events.recorded,
+      invalidations: this.#invalidations,
+    };
+  }
+
+  /**
+   * Prepares all but the registers, which are to be in place when it is committed. The TBUs hear again what they heard last.
+   * @throws StateError
+   */
+  prepare({ announced, update, commands, recorded, invalidations }: InterfaceState): Commit {
+    const { security } = this.bank;
+    if (
+      announced.length !== MESSAGE_WORDS ||
+      announced[0] !== MESSAGE_BANK ||
+      announced[BANK_SECURITY] !== security
+    ) {
+      throw new StateError(`the ${SECURITY_NAMES[security]} bank was announced as something else`);
+    }
+    const commit = this.commands.prepare(commands);
+    return () => {
+      commit();
+      this.events.restore(recorded);
+      this.#invalidations = invalidations;
+      this.#updating = update !== undefined;
+      this.#targetCr0 = update?.CR0 ?? 0;
+      this.#updatesGbpa = update?.GBPA ?? false;
+      this.#announced.set(announced);
+      this.#channel.broadcast(this.#announced);
+    };
   }
 
   /** What follows at once from a write to one of the bank's registers. */
@@ -248,6 +299,7 @@ export class ProgrammingInterface {
     message[BANK_STRTAB_BASE_CFG] = bank.read('STRTAB_BASE_CFG');
     message[BANK_CR0_FLAGS] = flag('ATSCHK') | (flag('SIF') << 1) | (nsstalld << 2) | (vmw << 3);
     message[BANK_SECURITY] = bank.security;
+    this.#announced.set(message);
     this.#channel.broadcast(message);
   }
 

@@ -18,6 +18,7 @@ import {
 } from '../../arch/registers.js';
 import { SECURE, SECURITY_STATES, type SecurityState } from '../../arch/security.js';
 import type { IdRegisters } from '../config.js';
+import { type Commit, StateError } from '../state.js';
 
 const WIDE_OFFSETS: ReadonlySet<number> = new Set(
   REGISTERS.filter((of) => of.bits === 64).map((of) => of.offset),
@@ -89,6 +90,9 @@ export function readRegister(
   return BigInt.asUintN(64, Atomics.load(pair, 0));
 }
 
+/** The registers of one bank by name, without those that identify the SMMU. */
+export type RegisterValues = Readonly<Record<string, bigint>>;
+
 export class RegisterFile {
   readonly words: Int32Array;
   readonly #wide: BigInt64Array;
@@ -145,6 +149,48 @@ export class RegisterFile {
       (BigInt(high ?? this.words[index + 1]!) << 32n) | BigInt((low ?? this.words[index]!) >>> 0);
     Atomics.store(this.#wide, index >>> 1, merged);
     return this.#writable.get(index)!.register;
+  }
+
+  save(security: SecurityState): RegisterValues {
+    return Object.fromEntries(
+      this.#variable(security).map(({ key, offset, bits }) => [key, this.read(offset, bits / 8, SECURE)]),
+    );
+  }
+
+  /** @throws StateError for a register that is not there, or bits that no register has */
+  prepare(security: SecurityState, values: RegisterValues): Commit {
+    const registers = this.#variable(security);
+    const stray = Object.keys(values).find((key) => registers.every((register) => register.key !== key));
+    if (stray !== undefined) throw new StateError(`there is no register ${stray} here`);
+    for (const register of registers) {
+      const value = values[register.key];
+      if (value === undefined) throw new StateError(`${register.name} is missing`);
+      this.checkValue(register, value);
+    }
+    return () => {
+      for (const { key, offset, bits } of registers) {
+        const value = values[key]!;
+        if (bits === 64) Atomics.store(this.#wide, offset >>> 3, BigInt.asIntN(64, value));
+        else Atomics.store(this.words, offset >>> 2, Number(BigInt.asIntN(32, value)));
+      }
+    };
+  }
+
+  /** @throws StateError for a value with bits that the register does not have */
+  checkValue(register: Register, value: bigint): void {
+    if ((value & ~implementedBits(register, this.#idr)) !== 0n) {
+      throw new StateError(`${register.name} cannot hold 0x${value.toString(16)}`);
+    }
+  }
+
+  /** The registers of a bank that are there and change. */
+  #variable(security: SecurityState): Register[] {
+    return REGISTERS.filter(
+      (register) =>
+        register.security === security &&
+        !register.key.includes('IDR') &&
+        holds(register.presence, this.#idr),
+    );
   }
 
   /** The word after a write, or undefined when software can write none of its bits now. */
@@ -247,10 +293,8 @@ function writableWords(idr: IdRegisters): Map<number, WritableWord> {
 function writableWord(register: Register, half: 0 | 1, idr: IdRegisters): WritableWord {
   const { updateField, acknowledgedIn, fields } = register;
   const masks = new Map<string, number>();
-  for (const [name, field] of Object.entries<Field>(fields)) {
-    if (field.reserved || register.readOnlyFields.includes(name)) continue;
-    if (!holds(register.fieldPresence[name] ?? [], idr)) continue;
-    masks.set(name, maskOf(name === register.addressField ? withinOas(field, idr) : field, half));
+  for (const [name, field] of implementedFields(register, idr)) {
+    if (!register.readOnlyFields.includes(name)) masks.set(name, maskOf(field, half));
   }
   return {
     register,
@@ -265,6 +309,21 @@ function writableWord(register: Register, half: 0 | 1, idr: IdRegisters): Writab
     fieldMasks: [...masks.values()],
     update: updateField === undefined ? 0 : maskOf(fields[updateField]!),
   };
+}
+
+/** The fields that are not RES0, as wide as they are here. */
+function implementedFields(register: Register, idr: IdRegisters): [name: string, field: Field][] {
+  return Object.entries<Field>(register.fields)
+    .filter(([name, field]) => !field.reserved && holds(register.fieldPresence[name] ?? [], idr))
+    .map(([name, field]) => [name, name === register.addressField ? withinOas(field, idr) : field]);
+}
+
+/** Every bit that the register may show as 1. */
+function implementedBits(register: Register, idr: IdRegisters): bigint {
+  return implementedFields(register, idr).reduce(
+    (bits, [, { hi, lo }]) => bits | (((1n << BigInt(hi - lo + 1)) - 1n) << BigInt(lo)),
+    0n,
+  );
 }
 
 /** Address bits at and above the OAS are RES0 (6.3.24). */

@@ -6,18 +6,19 @@
  * piece at a time, and waits for the TBUs without blocking. Left out: the PRI queue, of which there are registers only.
  */
 import type { IdWords } from '../../arch/conditions.js';
-import { IDR0 } from '../../arch/id-registers.js';
-import { set } from '../../arch/layout.js';
-import { REGISTER_BYTES } from '../../arch/registers.js';
+import { IDR0, IDR5, OAS_BITS } from '../../arch/id-registers.js';
+import { get, set } from '../../arch/layout.js';
+import { BANKS, REGISTER_BYTES } from '../../arch/registers.js';
 import { NON_SECURE, SECURE, SECURITY_STATES, type SecurityState } from '../../arch/security.js';
 import type { PhysicalAddressSpace } from '../../memory/address-space.js';
-import type { SmmuConfig } from '../config.js';
+import type { IdRegisters, SmmuConfig } from '../config.js';
 import { type EventChannel, MESSAGE_INVALIDATE_ALL, MESSAGE_WORDS, type TbuChannel } from '../maintenance.js';
 import { StallTable } from '../stalls.js';
+import { aboutInstance, type Commit, StateError } from '../state.js';
 import { COMMANDS_PER_STEP } from './command-queue.js';
 import type { TcuIo } from './interrupts.js';
-import { ProgrammingInterface, type Surroundings } from './programming-interface.js';
-import { Bank, RegisterFile } from './registers.js';
+import { type InterfaceState, ProgrammingInterface, type Surroundings } from './programming-interface.js';
+import { Bank, RegisterFile, type RegisterValues } from './registers.js';
 
 /** IDR0.STALL_MODEL as it reads while NSSTALLD is set: terminate only (6.3.57). */
 const STALL_MODEL_TERMINATE = 1;
@@ -33,10 +34,27 @@ export interface TcuCounters {
   readonly events: number;
 }
 
+/** One bank of registers with what is behind it. */
+export interface BankState extends InterfaceState {
+  readonly registers: RegisterValues;
+}
+
+export interface TcuState {
+  /** The instance's ID registers: a state is of an SMMU that was built so (REQUIREMENTS D3). */
+  readonly idr: IdRegisters;
+  /** By Security state; two exactly when Secure support is on (REQUIREMENTS A43). */
+  readonly banks: readonly BankState[];
+  /** S_INIT.INV_ALL is under way. */
+  readonly invalidating: boolean;
+  /** The stall table; the transactions themselves are with their devices. */
+  readonly stalls: Int32Array;
+}
+
 export class Tcu implements EventChannel, Surroundings {
   readonly registers: RegisterFile;
   readonly #config: SmmuConfig;
   readonly #channel: TbuChannel;
+  readonly #stalls: StallTable;
   /** Indexed by Security state. */
   readonly #interfaces: readonly ProgrammingInterface[];
   readonly #message = new Int32Array(MESSAGE_WORDS);
@@ -59,6 +77,7 @@ export class Tcu implements EventChannel, Surroundings {
   ) {
     this.#config = config;
     this.#channel = channel;
+    this.#stalls = stalls;
     this.registers = new RegisterFile(config.idr, registers, config.nonSecureInit);
     const states: readonly SecurityState[] = this.registers.secureImpl ? SECURITY_STATES : [NON_SECURE];
     this.#interfaces = states.map((security) => {
@@ -71,6 +90,54 @@ export class Tcu implements EventChannel, Surroundings {
   reset(): void {
     this.registers.reset();
     this.#start();
+  }
+
+  /** Between two steps. */
+  save(): TcuState {
+    return {
+      idr: { ...this.#config.idr },
+      banks: this.#interfaces.map((own) => ({
+        registers: this.registers.save(own.bank.security),
+        ...own.save(),
+      })),
+      invalidating: this.#invalidating,
+      stalls: this.#stalls.save(),
+    };
+  }
+
+  /** @throws StateError that names the instance */
+  prepare(state: TcuState): Commit {
+    return aboutInstance(this.#config.id, () => {
+      this.#checkIdentity(state);
+      const registers = state.banks.map(({ registers, update }, security) => {
+        const cr0 = BANKS[security as SecurityState].CR0;
+        if (update !== undefined) this.registers.checkValue(cr0, BigInt(update.CR0 >>> 0));
+        return this.registers.prepare(security as SecurityState, registers);
+      });
+      const rest = state.banks.map((bank, security) => this.#interfaces[security]!.prepare(bank));
+      const stalls = this.#stalls.prepare(state.stalls);
+      return () => {
+        stalls();
+        for (const commit of registers) commit();
+        this.#updateStallModel();
+        for (const commit of rest) commit();
+        this.#invalidating = state.invalidating;
+      };
+    });
+  }
+
+  /** Secure support first: whoever has mixed up two machines should read that, and not about a bit of S_IDR1 (A46). */
+  #checkIdentity({ idr, banks }: TcuState): void {
+    if (banks.length > this.#interfaces.length) {
+      throw new StateError('the state has a Secure bank, the SMMU has no Secure support');
+    }
+    if (banks.length < this.#interfaces.length) {
+      throw new StateError('the state has no Secure bank, the SMMU has Secure support');
+    }
+    for (const [name, own] of Object.entries(this.#config.idr)) {
+      const theirs = idr[name as keyof IdRegisters];
+      if (theirs !== own) throw new StateError(describeDifference(name, theirs, own));
+    }
   }
 
   /** Totals since the instance was made. */
@@ -168,4 +235,13 @@ export class Tcu implements EventChannel, Surroundings {
     if (own === undefined) throw new Error(`${this.#config.id}: there is no Secure programming interface`);
     return own;
   }
+}
+
+function describeDifference(name: string, theirs: number, own: number): string {
+  const oas = (word: number) => OAS_BITS[get([word], IDR5.fields.OAS)];
+  if (name === 'IDR5' && oas(theirs) !== oas(own)) {
+    return `the state is of an SMMU with an OAS of ${oas(theirs)} bits, this one has ${oas(own)}`;
+  }
+  const hex = (word: number) => `0x${(word >>> 0).toString(16)}`;
+  return `the state is of an SMMU with ${name} ${hex(theirs)}, this one has ${hex(own)}`;
 }
