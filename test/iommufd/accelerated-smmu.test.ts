@@ -433,6 +433,36 @@ describe('invalidations', () => {
   });
 });
 
+describe('what a guest can tell from an emulated SMMU', () => {
+  test("a table that is no memory: the access aborts, and the event is the host's", () => {
+    const { host, guest, access, driver, context } = setUpTranslating();
+    guest.memory.store64(context.tables.root, 0x40_0000_0003n);
+    driver.commands.sync([tlbiNSNHAll()]);
+    expect(access(0x1040)).toBeUndefined();
+    expect(eventsOf(driver)).toEqual([]);
+    expect([...host.kernel.dropped]).toEqual([['stage 2', 1]]);
+  });
+
+  test('an STE that becomes valid without a CMD_CFGI_STE is not seen', () => {
+    const { guest, access, driver } = setUpTranslating();
+    const first = guest.memory.load64(steAddress(guest));
+    driver.detach(8);
+    guest.memory.store64(steAddress(guest), first);
+    expect(access(0x1040)).toBeUndefined();
+    driver.commands.sync([cfgiAll(NON_SECURE)]);
+    expect(access(0x1040)).toBe(0x5040);
+  });
+
+  test('under GBPA, an access with a SubstreamID aborts', () => {
+    const { host, guest, vfio } = setUp();
+    guest.smmu.bind(DEVFN, vfio);
+    const txn = Object.assign(request(SID, GUEST_RAM), { SubstreamID: 1 });
+    expect(host.tbu.translate(txn)).not.toBe(OK);
+    guest.smmu.runToIdle();
+    expect(guest.register('EVENTQ_PROD')).toBe(0);
+  });
+});
+
 describe('capabilities', () => {
   test.each<[string, IdChoices, IdChoices, string]>([
     ['ST_LEVEL', { IDR0: { ST_LEVEL: 0 } }, {}, '2-level for the guest, linear on the host'],
@@ -445,6 +475,7 @@ describe('capabilities', () => {
       '16 for the guest, 10 on the host',
     ],
     ['SSIDSIZE', {}, { IDR1: { SSIDSIZE: 8 } }, '8 for the guest, 4 on the host'],
+    ['TERM_MODEL', { IDR0: { TERM_MODEL: 1 } }, {}, '0 for the guest, 1 on the host'],
     ['RIL', { IDR3: { RIL: 0 } }, {}, '1 for the guest, 0 on the host'],
     ['OAS', { IDR5: { OAS: 2 } }, {}, '44 bits for the guest, 40 bits on the host'],
     ['ATS', {}, { IDR0: { ATS: 1 } }, '1 for the guest, 0 on the host'],

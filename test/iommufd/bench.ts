@@ -48,7 +48,6 @@ export function idRegisters(choices: IdChoices = {}): IdRegisters {
       CD2L: 1,
       TTENDIAN: 2,
       STALL_MODEL: 1,
-      TERM_MODEL: 1,
       ST_LEVEL: 1,
       ...choices.IDR0,
     })[0]!,

@@ -4,8 +4,12 @@
  * becomes attachments of devices and invalidations, through iommufd.
  *
  * Invalidations are gathered and issued together, up to each point at which a device's configuration changes, a
- * CMD_SYNC, or the end of the TCU's step; a command that fails there stops the guest's queue with CERROR_ILL. Left out:
- * stalled transactions, ATS and PRI, a Secure interface.
+ * CMD_SYNC, or the end of the TCU's step; a command that fails there stops the guest's queue with CERROR_ILL.
+ *
+ * What a guest sees is what it would see of an emulated SMMU, but for this. A CD or translation table of its own that is
+ * no memory is a stage 2 fault, of which the host tells it nothing, where an emulated SMMU records F_CD_FETCH or F_WALK_EABT. An STE is
+ * read at its CMD_CFGI_STE, or when SMMUEN becomes 1, and at no other time. While SMMUEN is 0 and GBPA bypasses, an
+ * access with a SubstreamID aborts. Left out: stalled transactions, ATS and PRI, a Secure interface.
  */
 import {
   CMD_CFGI_CD,

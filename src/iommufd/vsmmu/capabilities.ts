@@ -20,6 +20,8 @@ interface Capability {
 }
 
 const atMost = (guest: number, host: number) => guest <= host;
+/** A 1 takes something away. */
+const atLeast = (guest: number, host: number) => guest >= host;
 const subset = (guest: number, host: number) => (guest & ~host) === 0;
 /** TTENDIAN: a host that does either does the guest's. */
 const MIXED = 0;
@@ -56,6 +58,7 @@ const CAPABILITIES: readonly Capability[] = [
   { name: '2-level CD tables (CD2L)', register: 'IDR0', field: F0.CD2L, fits: atMost },
   { name: 'ASID size (ASID16)', register: 'IDR0', field: F0.ASID16, fits: atMost },
   { name: 'hardware update (HTTU)', register: 'IDR0', field: F0.HTTU, fits: atMost },
+  { name: 'RAZ/WI termination (TERM_MODEL)', register: 'IDR0', field: F0.TERM_MODEL, fits: atLeast },
   { name: 'ATS', register: 'IDR0', field: F0.ATS, fits: atMost },
   { name: 'StreamID bits (SIDSIZE)', register: 'IDR1', field: F1.SIDSIZE, fits: atMost },
   { name: 'SubstreamID bits (SSIDSIZE)', register: 'IDR1', field: F1.SSIDSIZE, fits: atMost },

@@ -1,0 +1,55 @@
+/**
+ * A guest cannot tell an accelerated SMMU from an emulated one: random programs of two guests on one physical SMMU, each against
+ * an emulated SMMU of its own. Every access, byte, register, interrupt and event record agrees.
+ *
+ * SMMULATOR_RUNS is the number of programs for each size of the caches.
+ */
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { Host } from './bench.js';
+import { GuestSoftware, operation } from './guest-program.js';
+import { AcceleratedWorld, EmulatedWorld } from './worlds.js';
+
+const RUNS = Number(process.env.SMMULATOR_RUNS ?? 12);
+const STEPS = 60;
+
+const program = fc.array(fc.record({ guest: fc.nat(1), operation }), {
+  maxLength: STEPS,
+  size: 'max',
+});
+
+describe('accelerated and emulated', () => {
+  test.each([0, 3, Number.POSITIVE_INFINITY])('random programs agree, caches of %d entries', (cache) => {
+    const host = new Host(1, undefined, cache);
+    const memories = [EmulatedWorld.memory(), EmulatedWorld.memory()];
+    const freeBytes: number[] = [];
+    fc.assert(
+      fc.property(program, (steps) => {
+        const accelerated = [0, 1].map((index) => new AcceleratedWorld(host, index));
+        const emulated = memories.map((memory) => new EmulatedWorld(memory, cache));
+        try {
+          const here = accelerated.map((world) => new GuestSoftware(world));
+          const there = emulated.map((world) => new GuestSoftware(world));
+          for (const [index, step] of steps.entries()) {
+            const seen = here[step.guest]!.perform(step.operation);
+            const wanted = there[step.guest]!.perform(step.operation);
+            expect(seen, `step ${index}: ${JSON.stringify(step)}`).toEqual(wanted);
+          }
+          for (const guest of [0, 1]) {
+            expect(
+              Buffer.compare(here[guest]!.memory(), there[guest]!.memory()),
+              `memory of guest ${guest}`,
+            ).toBe(0);
+            expect(accelerated[guest]!.errors).toEqual([]);
+          }
+        } finally {
+          for (const world of accelerated) world.close();
+        }
+        freeBytes.push(host.allocator.freeBytes);
+      }),
+      { numRuns: RUNS },
+    );
+    // One guest after the other leaves the host's kernel as it was.
+    expect(new Set(freeBytes).size).toBe(1);
+  });
+});
