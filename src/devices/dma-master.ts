@@ -6,7 +6,7 @@
  * types `dma-engine` and `iommu-testdev` are both this master.
  */
 import type { Outcome } from '../smmu/transaction.js';
-import { OK } from '../smmu/transaction.js';
+import { OK, STALL } from '../smmu/transaction.js';
 import { countMismatches, fillPattern } from './pattern.js';
 
 /** Accesses of one batch at most: the runtime's guard is checked once per batch. */
@@ -18,7 +18,7 @@ export const BOUNDARY_BYTES = 4096;
 /**
  * The device's way to memory, behind its TBU or not. One access, of at most 4 KiB, inside one 4 KiB page; input
  * addresses are two 32-bit halves. A read puts its bytes at `offset` of `into`; what the outcome is not OK leaves
- * the buffer as it is, or zero for a RAZ/WI.
+ * the buffer as it is, or zero for a RAZ/WI. STALL means that the access is not over: the same call asks again.
  */
 export interface AccessPort {
   read(iovaLo: number, iovaHi: number, into: Uint8Array, offset: number, sizeBytes: number): Outcome;
@@ -89,6 +89,7 @@ export class DmaMaster {
   #done = 0;
   #source = new Cursor(0n);
   #target = new Cursor(0n);
+  #stalled = false;
   /** A copy has read the bytes that it writes next; 0 when it has not. */
   #held = 0;
 
@@ -110,33 +111,36 @@ export class DmaMaster {
     return this.#index;
   }
 
+  /** The current access is stalled: `run` asks what has become of it. A device makes one access at a time. */
+  get stalled(): boolean {
+    return this.#stalled;
+  }
+
   /**
    * Performs accesses of the current step.
-   * @returns how many were performed: at most `limit`, fewer when the step ended, 0 when all steps are done.
+   * @returns how many were performed: at most `limit`, fewer when the step ended or one stalled, 0 when all are done.
    */
   run(limit: number = BATCH_ACCESSES): number {
     const current = this.#index;
     let accesses = 0;
     while (accesses < limit && this.#index === current && !this.finished) {
-      this.#access(this.#steps[current]!, this.counters[current]!);
+      this.#stalled = this.#access(this.#steps[current]!, this.counters[current]!) === STALL;
+      if (this.#stalled) break;
       accesses++;
     }
     return accesses;
   }
 
-  #access(step: DmaStep, counters: DmaCounters): void {
+  #access(step: DmaStep, counters: DmaCounters): Outcome {
     switch (step.op) {
       case 'fill':
-        this.#fill(step, counters);
-        return;
+        return this.#fill(step, counters);
       case 'read':
-        this.#read(step, counters, false);
-        return;
+        return this.#read(step, counters, false);
       case 'check':
-        this.#read(step, counters, true);
-        return;
+        return this.#read(step, counters, true);
       case 'copy':
-        this.#copy(step, counters);
+        return this.#copy(step, counters);
     }
   }
 
@@ -147,35 +151,44 @@ export class DmaMaster {
     return size;
   }
 
-  #fill(step: DmaStep, counters: DmaCounters): void {
+  #fill(step: DmaStep, counters: DmaCounters): Outcome {
     const size = this.#size(step);
     const { lo, hi } = this.#source;
     fillPattern(step.pattern, lo, hi, this.#buffer, 0, size);
-    this.#count(counters, this.#port.write(lo, hi, this.#buffer, 0, size), size);
+    const outcome = this.#port.write(lo, hi, this.#buffer, 0, size);
+    if (outcome === STALL) return outcome;
+    this.#count(counters, outcome, size);
     this.#advance(step, size);
+    return outcome;
   }
 
-  #read(step: DmaStep, counters: DmaCounters, check: boolean): void {
+  #read(step: DmaStep, counters: DmaCounters, check: boolean): Outcome {
     const size = this.#size(step);
     const { lo, hi } = this.#source;
-    const ok = this.#count(counters, this.#port.read(lo, hi, this.#buffer, 0, size), size);
+    const outcome = this.#port.read(lo, hi, this.#buffer, 0, size);
+    if (outcome === STALL) return outcome;
+    const ok = this.#count(counters, outcome, size);
     if (ok && check) counters.mismatches += countMismatches(step.pattern, lo, hi, this.#buffer, 0, size);
     this.#advance(step, size);
+    return outcome;
   }
 
   /** A copy is two accesses, a read and a write; what could not be read is not written. */
-  #copy(step: DmaStep, counters: DmaCounters): void {
+  #copy(step: DmaStep, counters: DmaCounters): Outcome {
     const size = this.#size(step);
     if (this.#held === 0) {
       const outcome = this.#port.read(this.#source.lo, this.#source.hi, this.#buffer, 0, size);
+      if (outcome === STALL) return outcome;
       if (this.#count(counters, outcome, size)) this.#held = size;
       else this.#advance(step, size);
-      return;
+      return outcome;
     }
-    this.#held = 0;
     const outcome = this.#port.write(this.#target.lo, this.#target.hi, this.#buffer, 0, size);
+    if (outcome === STALL) return outcome;
+    this.#held = 0;
     this.#count(counters, outcome, size);
     this.#advance(step, size);
+    return outcome;
   }
 
   #count(counters: DmaCounters, outcome: Outcome, size: number): boolean {

@@ -28,7 +28,7 @@ import { selectHalf, selectLpaeHalf } from '../smmu/tbu/input-address.js';
 import { EXECUTE, PRIV_READ } from '../smmu/tbu/permission.js';
 import { brokenSteRules, decodeSte, type Ste } from '../smmu/tbu/ste.js';
 import type { TranslationTable } from '../smmu/tbu/table.js';
-import { ABORT, OK, RAZ_WI } from '../smmu/transaction.js';
+import { ABORT, OK, RAZ_WI, STALL } from '../smmu/transaction.js';
 import { describeDescriptor } from './descriptor.js';
 import { hex, printNeed, printPermissions } from './text.js';
 import {
@@ -68,7 +68,8 @@ export function steOf(translation: Translation): Ste | undefined {
 function structureContext(translation: Translation) {
   const features = readFeatures(translation.config.idr);
   const security = securityOf(translation);
-  return { features, security, stallModel: features.stallModel[security] };
+  const controls = findStep(translation, 'bank')?.controls;
+  return { features, security, stallModel: controls?.stallModel ?? features.stallModel[security] };
 }
 
 /** Which table of stage 1 the address selects: TTB0, TTB1, or -1 where it lies in the range of neither. */
@@ -429,11 +430,19 @@ function grantedBy(translation: Translation, stage: Stage): number {
   return found?.kind === 'leaf' || found?.kind === 'stage2-hit' ? found.permissions : 0;
 }
 
-/** Why a fault was not recorded, or how it was terminated, where that is not the usual abort with an event. */
+/** Why a fault was not recorded, how it was terminated, or that it stalled, where that is not the usual abort with an event. */
 function terminationReasons(translation: Translation, { stage }: Fault): Reason[] {
   const reasons: Reason[] = [];
   if (findStep(translation, 'event') === undefined && translation.outcome === ABORT) {
     reasons.push(because(`no event: ${stage === 1 ? 'CD.R' : 'STE.S2R'} == 0`, 'IHI 0070 5.5'));
+  }
+  if (translation.outcome === STALL) {
+    const words = findStep(translation, 'event')?.words;
+    const held =
+      words === undefined
+        ? 'it waits, without a record, for one of the others that are stalled to be resumed'
+        : `held under STAG 0x${get(words, EVENT.STAG).toString(16)} until CMD_RESUME or CMD_STALL_TERM`;
+    reasons.push(because(`${stage === 1 ? 'CD.S' : 'STE.S2S'} == 1: ${held}`, 'IHI 0070 3.12.2'));
   }
   if (translation.outcome === RAZ_WI) {
     if (findStep(translation, 'event') === undefined)

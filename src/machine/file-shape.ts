@@ -203,7 +203,7 @@ export const SMMU_SHAPE = {
   ),
   'stall-model': key(
     word('terminate', 'stall', 'forced'),
-    'Fault model (IDR0.STALL_MODEL): terminate only, stall and terminate, or stall forced. Only terminate is implemented yet.',
+    'Fault model (IDR0.STALL_MODEL): terminate only, stall and terminate, or stall forced, which no PCI system can have.',
     { global: true, fallback: 'terminate' },
   ),
   msi: key(toggle(), 'Message signalled interrupts (IDR0.MSI). Not implemented yet.', off),
@@ -287,12 +287,22 @@ export const MAPPING_SHAPE = {
   pa: key(address(), 'First physical address. Default: chosen by the boot software.'),
   access: key(word('rw', 'r', 'w'), 'What the device may do there.', { fallback: 'rw' }),
   security: key(word('non-secure', 'secure'), 'Output address space of a Secure stream. Default: its own.'),
+  populate: key(
+    word('at-boot', 'on-fault'),
+    'When the page tables map it: at boot, or page by page when an access stalls there. on-fault needs faults: stall.',
+    { fallback: 'at-boot' },
+  ),
 } as const;
 
 export const SOFTWARE_SHAPE = {
   device: key(text(), 'The device whose stream is programmed.', { required: true }),
   config: key(word('translate', 'bypass', 'abort'), 'STE.Config.', { fallback: 'translate' }),
   granule: key(granule(), 'Translation granule: 4KiB, 16KiB or 64KiB.', { fallback: 4096 }),
+  faults: key(
+    word('terminate', 'stall'),
+    'What becomes of an access whose translation faults (CD.S, STE.S2S): aborted, or held until the software has mapped what it populates on fault, or else aborts it.',
+    { fallback: 'terminate' },
+  ),
   context: key(
     text(),
     'Devices with one context share a CD, an ASID and all mappings. Default: the device alone.',

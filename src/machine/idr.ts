@@ -2,12 +2,13 @@
  * From an SMMU's properties to its ID register words (IHI 0070 6.3.1 to 6.3.8, 6.3.52, 6.3.53).
  *
  * The defaults are those of QEMU's SMMUv3, with Arm's implementer code and the fields that SMMUv3.2 demands.
- * What the core does not implement is accepted in the file and never advertised here: ATS, HTTU, VMSAv8-32, stall,
+ * What the core does not implement is accepted in the file and never advertised here: ATS, HTTU, VMSAv8-32,
  * MSIs.
  */
 import { AIDR, IDR0, IDR1, IDR3, IDR5, OAS_BITS, S_IDR0, S_IDR1 } from '../arch/id-registers.js';
 import { encode, type Field, get, type Layout } from '../arch/layout.js';
 import type { IdRegisters } from '../smmu/config.js';
+import { STALLS_MAX } from '../smmu/stalls.js';
 import type { GranuleBytes } from './kinds.js';
 
 export interface SmmuProperties {
@@ -22,13 +23,15 @@ export interface SmmuProperties {
   readonly cmdqs: number;
   readonly eventqs: number;
   readonly iidr: number;
+  readonly stall: boolean;
   readonly secure: boolean;
   readonly sel2: boolean;
 }
 
 const TTF_AARCH64 = 2;
 const TTENDIAN_LITTLE = 2;
-const STALL_MODEL_TERMINATE = 1;
+/** STALL_MODEL: terminate only, or stall as well. */
+const STALL_MODEL = { terminate: 1, stall: 0 } as const;
 const TERM_MODEL_ABORT = 1;
 const ST_LEVEL_2 = 1;
 const BBML_2 = 2;
@@ -41,6 +44,7 @@ export function idRegisters(p: SmmuProperties): IdRegisters {
   const S1P = bit(p.stage !== '2');
   const S2P = bit(p.stage !== '1');
   const substreams = bit(p.ssidsize > 0);
+  const stallModel = p.stall ? STALL_MODEL.stall : STALL_MODEL.terminate;
   return {
     IDR0: encode(IDR0, {
       S2P,
@@ -53,7 +57,7 @@ export function idRegisters(p: SmmuProperties): IdRegisters {
       VMID16: S2P & bit(p.vmid16),
       CD2L: substreams,
       TTENDIAN: TTENDIAN_LITTLE,
-      STALL_MODEL: STALL_MODEL_TERMINATE,
+      STALL_MODEL: stallModel,
       TERM_MODEL: TERM_MODEL_ABORT,
       ST_LEVEL: ST_LEVEL_2,
     })[0]!,
@@ -71,11 +75,12 @@ export function idRegisters(p: SmmuProperties): IdRegisters {
       GRAN4K: bit(p.granules.includes(4096)),
       GRAN16K: bit(p.granules.includes(16384)),
       GRAN64K: bit(p.granules.includes(65536)),
+      STALL_MAX: p.stall ? STALLS_MAX : 0,
     })[0]!,
     IIDR: p.iidr,
     AIDR: encode(AIDR, { ArchMinorRev: p.ril ? MINOR_REVISION.withRIL : MINOR_REVISION.withoutRIL })[0]!,
-    // STALL_MODEL of both states is one while there is no stall (6.3.1, 6.3.52).
-    S_IDR0: p.secure ? encode(S_IDR0, { STALL_MODEL: STALL_MODEL_TERMINATE })[0]! : 0,
+    // Both states have one STALL_MODEL as long as NSSTALLD is 0 (6.3.1).
+    S_IDR0: p.secure ? encode(S_IDR0, { STALL_MODEL: stallModel })[0]! : 0,
     S_IDR1: p.secure ? encode(S_IDR1, { S_SIDSIZE: p.sidsize, SEL2: bit(p.sel2), SECURE_IMPL: 1 })[0]! : 0,
   };
 }
@@ -164,10 +169,15 @@ export function contradictions(words: IdRegisters, secure: boolean): Contradicti
     idr5('OAS') === OAS_52 && !GRAN64K && idr5('DS') === 0,
     'IDR5.OAS of 52 bits needs the 64KB granule or DS',
   );
+  refuse(
+    'IDR5',
+    idr5('STALL_MAX') !== 0 && idr0('STALL_MODEL') === STALL_MODEL.terminate,
+    'IDR5.STALL_MAX is RES0 without the Stall model',
+  );
+  refuse('IDR5', idr5('STALL_MAX') > STALLS_MAX, `IDR5.STALL_MAX is above ${STALLS_MAX}`);
   refuse('IDR5', idr5('OAS') > OAS_52, 'IDR5.OAS of 56 bits needs D128, which is not modelled');
   const implemented = read('S_IDR1', S_IDR1.fields.SECURE_IMPL) === 1;
-  const { STALL_MODEL } = S_IDR0.fields;
-  const stallDiffers = secure && read('S_IDR0', STALL_MODEL) !== idr0('STALL_MODEL');
+  const stallDiffers = secure && read('S_IDR0', S_IDR0.fields.STALL_MODEL) !== idr0('STALL_MODEL');
   refuse('S_IDR0', stallDiffers, 'S_IDR0.STALL_MODEL and IDR0.STALL_MODEL differ');
   refuse('S_IDR1', implemented !== secure, 'S_IDR1.SECURE_IMPL differs from the effective Secure support');
   refuse('S_IDR1', implemented && !S1P, 'S_IDR1.SECURE_IMPL == 1 requires IDR0.S1P == 1');

@@ -30,6 +30,7 @@ export function smmuProperties(item: SmmuItem, secure: boolean | undefined): Smm
     cmdqs: usable(item.cmdqs),
     eventqs: usable(item.eventqs),
     iidr: usable(item.iidr),
+    stall: optional(usable(item['stall-model']), (model) => model === 'stall'),
     secure,
     sel2: optional(usable(item.sel2), (state) => state === 'on'),
   };

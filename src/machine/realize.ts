@@ -114,6 +114,7 @@ function realizeProgram(item: SoftwareItem): StreamProgram {
     device,
     config: must(usable(item.config)),
     granule: GRANULE_NAMES[must(usable(item.granule))],
+    faults: must(usable(item.faults)),
     context: usable(item.context) ?? device,
     mappings: items(item.mappings).map(realizeMapping),
   };
@@ -127,6 +128,7 @@ function realizeMapping(item: MappingItem): Mapping {
     sizeBytes: must(usable(item.size)),
     ...(pa === undefined ? {} : { pa }),
     access: must(usable(item.access)),
+    ...(must(usable(item.populate)) === 'on-fault' ? { onFault: true } : {}),
     ...(security === undefined ? {} : { security: securityState(security) }),
   };
 }

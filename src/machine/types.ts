@@ -68,6 +68,8 @@ export interface Mapping {
   readonly access: 'rw' | 'r' | 'w';
   /** Output in the Non-secure PA space, for a Secure stream (leaf NS bit). Default: the stream's own. */
   readonly security?: SecurityState;
+  /** Mapped page by page when an access stalls there, not at boot. */
+  readonly onFault?: boolean;
 }
 
 /** What boot software programs for one device's stream. */
@@ -75,6 +77,8 @@ export interface StreamProgram {
   readonly device: string;
   readonly config: 'translate' | 'bypass' | 'abort';
   readonly granule: '4KiB' | '16KiB' | '64KiB';
+  /** Whether an access whose translation faults is terminated or stalls until the software has answered (CD.S). */
+  readonly faults: 'terminate' | 'stall';
   /** Devices with the same context id share a CD, an ASID and its mappings. Default: the device's own id. */
   readonly context: string;
   readonly mappings: readonly Mapping[];

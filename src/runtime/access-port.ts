@@ -7,7 +7,7 @@ import type { AccessPort } from '../devices/dma-master.js';
 import type { DeviceInstance } from '../machine/types.js';
 import type { PhysicalAddressSpace } from '../memory/address-space.js';
 import type { Tbu } from '../smmu/tbu/tbu.js';
-import { ABORT, OK, type Outcome, RAZ_WI, Transaction } from '../smmu/transaction.js';
+import { ABORT, OK, type Outcome, RAZ_WI, STALL, Transaction } from '../smmu/transaction.js';
 import type { AddressSpaces } from './shared-machine.js';
 
 const TWO_32 = 0x1_0000_0000;
@@ -16,6 +16,9 @@ const TWO_32 = 0x1_0000_0000;
 export abstract class DevicePort implements AccessPort {
   /** Input address of the first failed access since `watch`, or undefined. */
   failedAt: bigint | undefined;
+
+  /** Input address of the access that is stalled, while one is: the next call is the same access again. */
+  stalledAt: bigint | undefined;
 
   /** Begins a new step. */
   watch(): void {
@@ -26,7 +29,7 @@ export abstract class DevicePort implements AccessPort {
   abstract write(lo: number, hi: number, from: Uint8Array, offset: number, sizeBytes: number): Outcome;
 
   protected failed(lo: number, hi: number, outcome: Outcome): Outcome {
-    this.failedAt ??= (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0);
+    this.failedAt ??= wide(lo, hi);
     return outcome;
   }
 }
@@ -53,11 +56,12 @@ export class TranslatedPort extends DevicePort {
       return this.#spaces[space].read(pa, into, offset, sizeBytes) ? OK : this.failed(lo, hi, ABORT);
     }
     if (outcome === RAZ_WI) into.fill(0, offset, offset + sizeBytes);
-    return this.failed(lo, hi, outcome);
+    return outcome === STALL ? STALL : this.failed(lo, hi, outcome);
   }
 
   write(lo: number, hi: number, from: Uint8Array, offset: number, sizeBytes: number): Outcome {
     const outcome = this.#translate(lo, hi, true);
+    if (outcome === STALL) return STALL;
     if (outcome !== OK) return this.failed(lo, hi, outcome);
     const { pa, space } = this.#transaction;
     return this.#spaces[space].write(pa, from, offset, sizeBytes) ? OK : this.failed(lo, hi, ABORT);
@@ -65,10 +69,17 @@ export class TranslatedPort extends DevicePort {
 
   #translate(lo: number, hi: number, write: boolean): Outcome {
     const transaction = this.#transaction;
+    if (this.stalledAt !== undefined) {
+      const outcome = this.#tbu.resume(transaction);
+      if (outcome !== STALL) this.stalledAt = undefined;
+      return outcome;
+    }
     transaction.iovaLo = lo;
     transaction.iovaHi = hi;
     transaction.write = write;
-    return this.#tbu.translate(transaction);
+    const outcome = this.#tbu.translate(transaction);
+    if (outcome === STALL) this.stalledAt = wide(lo, hi);
+    return outcome;
   }
 }
 
@@ -87,6 +98,10 @@ export class DirectPort extends DevicePort {
   write(lo: number, hi: number, from: Uint8Array, offset: number, sizeBytes: number): Outcome {
     return this.#space.write(address(lo, hi), from, offset, sizeBytes) ? OK : this.failed(lo, hi, ABORT);
   }
+}
+
+function wide(lo: number, hi: number): bigint {
+  return (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0);
 }
 
 function address(lo: number, hi: number): number {

@@ -17,6 +17,7 @@ import {
 import { LaneTbu, type TranslationCounts } from './lane-tbu.js';
 import { Presence } from './presence.js';
 import { MachineView, memoryThreads, type SharedMachine } from './shared-machine.js';
+import { type StalledAccess, StallWatch } from './stall-watch.js';
 import { BATCH_TRANSACTIONS } from './tbu-guard.js';
 import { ThreadLife } from './thread-life.js';
 
@@ -24,6 +25,8 @@ export interface LaneTask {
   readonly shared: SharedMachine;
   readonly lane: number;
   readonly work: readonly DeviceWork[];
+  /** How long a device waits for a stalled access to be resumed. */
+  readonly stallLimitMs?: number;
 }
 
 export interface DeviceWork {
@@ -47,6 +50,8 @@ export interface DeviceResult {
   readonly steps: readonly StepResult[];
   /** False when the machine stopped before, or the device was unplugged. */
   readonly finished: boolean;
+  /** It gave up waiting for a stalled access to be resumed. */
+  readonly stalled?: StalledAccess;
 }
 
 /** One device with its way to memory. */
@@ -60,11 +65,19 @@ export class LaneDevice {
   readonly #failedAt: (bigint | undefined)[];
   readonly #translation: TranslationCounts = { hits: 0, misses: 0, walks: 0, events: 0 };
   readonly #presence: Presence;
+  readonly #stall: StallWatch;
   #watched = -1;
   #accesses = 0;
 
-  constructor(view: MachineView, work: DeviceWork, device: DeviceInstance, tbu: LaneTbu | undefined) {
+  constructor(
+    view: MachineView,
+    work: DeviceWork,
+    device: DeviceInstance,
+    tbu: LaneTbu | undefined,
+    stallLimitMs: number | undefined,
+  ) {
     this.#work = work;
+    this.#stall = new StallWatch(stallLimitMs);
     this.#port =
       tbu === undefined
         ? new DirectPort(view.systemSpace())
@@ -78,22 +91,29 @@ export class LaneDevice {
     this.#failedAt = work.steps.map(() => undefined);
   }
 
-  /** Nothing is left to do: all steps are done, or the device is gone. */
+  /** Nothing is left to do: all steps are done, or the device is gone, or has given up. */
   get finished(): boolean {
-    return this.#master.finished || this.#presence.gone;
+    return this.#master.finished || this.#presence.gone || this.#stall.abandoned !== undefined;
   }
 
-  /** Between two batches nothing of the device is in flight: that is when it may leave. */
+  /** The TBU that holds its access, while one does. */
+  get stalledAt(): LaneTbu | undefined {
+    return this.#master.stalled ? this.#tbu : undefined;
+  }
+
+  /** Between two batches nothing of the device is in flight, unless it is stalled: that is when it may leave. */
   batch(): void {
-    if (this.#presence.leaves()) return;
+    if (!this.#master.stalled && this.#presence.leaves()) return;
     const step = this.#master.step;
     if (step !== this.#watched) {
       this.#watched = step;
       this.#port.watch();
     }
-    this.#tbu?.guard.begin();
-    this.#accesses += this.#master.run(BATCH_TRANSACTIONS);
+    this.#tbu?.begin();
+    const accesses = this.#master.run(BATCH_TRANSACTIONS);
     this.#tbu?.guard.end();
+    this.#accesses += accesses;
+    this.#stall.look(this.#port.stalledAt, step, accesses > 0);
     this.#failedAt[step] = this.#port.failedAt;
     this.#tbu?.publish(this.#translation);
     this.#publish();
@@ -112,6 +132,7 @@ export class LaneDevice {
       translation: this.#translation,
       steps,
       finished: this.#master.finished,
+      ...(this.#stall.abandoned === undefined ? {} : { stalled: this.#stall.abandoned }),
     };
   }
 
@@ -133,16 +154,19 @@ export class LaneDevice {
 export class Lane {
   readonly view: MachineView;
   readonly #lane: number;
+  readonly #stallLimitMs: number | undefined;
   readonly #tbus = new Map<number, LaneTbu>();
 
-  constructor(shared: SharedMachine, lane: number) {
+  constructor(shared: SharedMachine, lane: number, stallLimitMs?: number) {
     this.view = MachineView.attach(shared, memoryThreads.lane(shared.shape, lane));
     this.#lane = lane;
+    this.#stallLimitMs = stallLimitMs;
   }
 
   adopt(work: DeviceWork): LaneDevice {
     const device = work.plugged ?? this.view.machine.devices[work.device]!;
-    return new LaneDevice(this.view, work, device, device.smmu < 0 ? undefined : this.#tbu(device.smmu));
+    const tbu = device.smmu < 0 ? undefined : this.#tbu(device.smmu);
+    return new LaneDevice(this.view, work, device, tbu, this.#stallLimitMs);
   }
 
   #tbu(smmu: number): LaneTbu {
@@ -152,9 +176,23 @@ export class Lane {
   }
 }
 
-/** Runs until all devices have done their steps, or the machine stops. */
+/**
+ * Where all devices that are left are stalled, sleeps until their SMMU has done something. They are asked about in their
+ * turns, as any batch within the TBU's guard: nobody waits for a stalled access.
+ */
+export function awaitStalled(devices: readonly LaneDevice[]): void {
+  let at: LaneTbu | undefined;
+  for (const device of devices) {
+    if (device.finished) continue;
+    at = device.stalledAt;
+    if (at === undefined) return;
+  }
+  at?.awaitProgress();
+}
+
+/** Runs until all devices have done their steps or given up, or the machine stops. */
 export function runLane(task: LaneTask): readonly DeviceResult[] {
-  const lane = new Lane(task.shared, task.lane);
+  const lane = new Lane(task.shared, task.lane, task.stallLimitMs);
   const { control } = lane.view;
   const life = new ThreadLife(control, control.offsets.lanes[task.lane]!);
   const devices = task.work.map((work) => lane.adopt(work));
@@ -167,6 +205,7 @@ export function runLane(task: LaneTask): readonly DeviceResult[] {
       device.batch();
       busy = true;
     }
+    awaitStalled(devices);
   }
   life.state = DONE;
   return devices.map((device) => device.result());

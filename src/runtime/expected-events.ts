@@ -1,6 +1,7 @@
 /**
  * Which event records a workload must cause, and what the queues held: each access of a step that expects a fault must have
- * its record, with number, StreamID and, where the record has one, input address; every other record is unexpected.
+ * its record, with number, StreamID and, where the record has one, input address; every other record is unexpected, but
+ * for those of accesses that stalled and were retried.
  */
 import { EVENTS, formatEvent } from '../arch/events.js';
 import { get, getBig } from '../arch/layout.js';
@@ -40,7 +41,7 @@ export function compareEvents(
       }
     }
   }
-  const found = countByKey(drained.events);
+  const found = countByKey(drained.events.filter(({ retried }) => !retried));
   const overflowed = new Set(drained.overflowed.map(({ smmu, security }) => `${smmu}/${security}`));
   const failures: string[] = [];
   for (const [key, { count, where }] of wanted) {

@@ -13,7 +13,11 @@ import {
 } from './control.js';
 import { EventRingSender } from './event-ring.js';
 import type { AddressSpaces, MachineView } from './shared-machine.js';
+import { Signal } from './signal.js';
 import { TbuGuard } from './tbu-guard.js';
+
+/** Longest sleep while all devices of a thread are stalled: there may be several SMMUs to hear from. */
+const STALL_NAP_MS = 5;
 
 /** What one device's accesses did to the TBU that it shares with the other devices of its thread. */
 export interface TranslationCounts {
@@ -27,8 +31,11 @@ export class LaneTbu {
   readonly tbu: Tbu;
   readonly spaces: AddressSpaces;
   readonly guard: TbuGuard;
+  readonly #progress: Signal;
   readonly #control: Control;
   readonly #statistics: number;
+  /** The TCU's progress when the last batch began. */
+  #seen = 0;
   readonly #before: TranslationCounts = { hits: 0, misses: 0, walks: 0, events: 0 };
 
   constructor(view: MachineView, smmu: number, lane: number) {
@@ -46,8 +53,20 @@ export class LaneTbu {
       this.tbu,
       view.smmuLimit(smmu, 'to finish a register update'),
     );
+    this.#progress = new Signal(view.control.words, at.progress);
     this.#control = view.control;
     this.#statistics = slot.statistics;
+  }
+
+  /** Opens a batch, which `guard.end` closes. */
+  begin(): void {
+    this.#seen = this.#progress.count;
+    this.guard.begin();
+  }
+
+  /** Sleeps until the TCU has done something since the last batch began. */
+  awaitProgress(): void {
+    this.#progress.sleep(this.#seen, STALL_NAP_MS);
   }
 
   /** Publishes the counters, and adds to `counts` what was done since the last call: one device's batch. */

@@ -4,7 +4,7 @@
  */
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import { DONE, RUNNING, WAITING } from './control.js';
-import { type DeviceWork, Lane, type LaneDevice } from './dma-lane.js';
+import { awaitStalled, type DeviceWork, Lane, type LaneDevice } from './dma-lane.js';
 import type { SharedMachine } from './shared-machine.js';
 import { Signal } from './signal.js';
 import { ThreadLife } from './thread-life.js';
@@ -38,6 +38,7 @@ export function runPluggedLane({ shared, lane: index, port }: PluggedLaneTask): 
       if (device.finished) port.postMessage(device.result());
     }
     devices = devices.filter((device) => !device.finished);
+    awaitStalled(devices);
     if (devices.length === 0) {
       life.state = WAITING;
       calls.sleep(heard, NAP_MS);

@@ -26,6 +26,7 @@ import type { TranslationCounts } from './lane-tbu.js';
 import { Placement } from './placement.js';
 import type { DeviceReport, EventReport, RunProgress, RunReport, SmmuReport } from './report.js';
 import type { DrainedEvents, PlacedMapping } from './software-thread.js';
+import { describeStalled } from './stall-watch.js';
 
 const PROGRESS_MS = 200;
 /** Sentences and event kinds that a report holds; the rest is counted. */
@@ -39,6 +40,8 @@ export interface RunOptions {
   readonly lanes?: number;
   /** A thread without a sign of life for this long is reported as hung. */
   readonly hungMs?: number;
+  /** How long a device waits for a stalled access to be resumed before the run gives it up. */
+  readonly stallLimitMs?: number;
   /** Ends the workload early; the report tells what was done. */
   readonly signal?: AbortSignal;
   /** Called with the machine once it runs. */
@@ -99,12 +102,12 @@ class Run {
     this.#onProgress = onProgress;
   }
 
-  async finish(started: number, { signal, beside }: RunOptions): Promise<RunReport> {
+  async finish(started: number, { signal, beside, stallLimitMs }: RunOptions): Promise<RunReport> {
     const running = this.#running;
     this.#progress('boot');
     const mappings = await running.bootSoftware();
     const draining = running.drainSoftware();
-    const [results] = await Promise.all([this.#drive(), beside?.(running)]);
+    const [results] = await Promise.all([this.#drive(stallLimitMs), beside?.(running)]);
     running.requestStop();
     const drained = await draining;
     const smmus = await this.#smmuReports(drained);
@@ -114,11 +117,12 @@ class Run {
     return this.#report(smmus, results, drained, performance.now() - started);
   }
 
-  async #drive(): Promise<readonly DeviceResult[]> {
+  async #drive(stallLimitMs: number | undefined): Promise<readonly DeviceResult[]> {
     const timer = setInterval(() => this.#progress('dma'), PROGRESS_MS);
     try {
       const lanes = balance(this.#work, this.#lanes).map((work, lane) => {
-        const task: LaneTask = { shared: this.#running.shared, lane, work };
+        const limit = stallLimitMs === undefined ? {} : { stallLimitMs };
+        const task: LaneTask = { shared: this.#running.shared, lane, work, ...limit };
         return this.#running.runLane<readonly DeviceResult[]>(lane, task);
       });
       return (await Promise.all(lanes)).flat();
@@ -146,9 +150,13 @@ class Run {
 
   #judge(mappings: readonly PlacedMapping[], results: readonly DeviceResult[], drained: DrainedEvents): void {
     const left = results.filter(({ finished }) => !finished);
-    for (const { device } of left) {
+    for (const { device, stalled } of left) {
       const { id } = this.#machine.devices[device]!;
-      this.#failures.push(`device ${id} was unplugged before its workload was done; nothing was verified`);
+      this.#failures.push(
+        stalled === undefined
+          ? `device ${id} was unplugged before its workload was done; nothing was verified`
+          : `${this.#name(device, stalled.step)}: ${describeStalled(stalled)}; nothing was verified`,
+      );
     }
     if (left.length > 0) return;
     for (const { device, steps } of results) {

@@ -1,8 +1,10 @@
 /**
  * The software of a machine, in its thread: programs every SMMU as the machine file says, then is the consumer of the
- * event queues until the workload is over. One driver per SMMU and Security state that has a stream to program;
- * an interface without one stays as reset left it.
+ * event queues, and answers stalled accesses, until the workload is over. One driver per SMMU and Security state that has a
+ * stream to program; an interface without one stays as reset left it.
  */
+import { EVENT } from '../arch/events.js';
+import { set } from '../arch/layout.js';
 import { SECURITY_STATES, type SecurityState } from '../arch/security.js';
 import type { DeviceInstance, StreamProgram } from '../machine/types.js';
 import {
@@ -10,11 +12,13 @@ import {
   type BootStream,
   type BufferAllocators,
   boot,
+  deferredRanges,
   endStream as endDeviceStream,
   programStream as programDeviceStream,
   type ResolvedMapping,
 } from '../software/boot.js';
 import { SmmuDriver } from '../software/driver.js';
+import { FaultHandler } from '../software/fault-handler.js';
 import type { PageAllocator } from '../software/page-allocator.js';
 import { DriverError, SpaceMemory } from '../software/port.js';
 import { homeRegion, regionAllocators, streamsOf } from './boot-plan.js';
@@ -41,8 +45,11 @@ export interface PlacedMapping extends ResolvedMapping {
 export interface EventCount {
   readonly smmu: number;
   readonly security: SecurityState;
+  /** STAG is 0: it would tell equal records apart. */
   readonly words: readonly number[];
   readonly count: number;
+  /** The access had stalled and was retried. */
+  readonly retried: boolean;
 }
 
 export interface DrainedEvents {
@@ -65,7 +72,8 @@ interface DriverEntry {
   readonly security: SecurityState;
   readonly driver: SmmuDriver;
   readonly booted: Booted;
-  readonly counts: Map<string, { words: number[]; count: number }>;
+  readonly faults: FaultHandler;
+  readonly counts: Map<string, { words: number[]; count: number; retried: boolean }>;
   overflowed: boolean;
 }
 
@@ -152,7 +160,8 @@ class SoftwareThread {
   #bootInterface(smmu: number, security: SecurityState, streams: readonly BootStream[]): DriverEntry {
     const driver = this.#driver(smmu, security);
     const booted = boot(driver, streams, this.#buffers(smmu));
-    const entry = { smmu, security, driver, booted, counts: new Map(), overflowed: false };
+    const faults = new FaultHandler(driver, (StreamID) => deferredRanges(booted, StreamID));
+    const entry = { smmu, security, driver, booted, faults, counts: new Map(), overflowed: false };
     this.#entries.push(entry);
     return entry;
   }
@@ -232,9 +241,13 @@ function take(entry: DriverEntry): void {
   const { records, overflow } = entry.driver.events.drain();
   entry.overflowed ||= overflow;
   for (const record of records) {
-    const key = record.words.join();
+    const answer = entry.faults.handle(record);
+    const words = [...record.words];
+    if (answer !== 'none') set(words, EVENT.STAG, 0);
+    const retried = answer === 'retry';
+    const key = `${words.join()},${retried}`;
     const known = entry.counts.get(key);
-    if (known === undefined) entry.counts.set(key, { words: [...record.words], count: 1 });
+    if (known === undefined) entry.counts.set(key, { words, count: 1, retried });
     else known.count++;
   }
 }

@@ -4,7 +4,8 @@
  */
 import { SECURE, type SecurityState } from '../arch/security.js';
 import type { Context } from './context.js';
-import type { SmmuDriver } from './driver.js';
+import type { ContextOptions, SmmuDriver } from './driver.js';
+import type { DeferredRange } from './fault-handler.js';
 import type { PageAllocator } from './page-allocator.js';
 import { GRANULE_BITS, type Granule, type Permissions } from './page-tables.js';
 import { DriverError } from './port.js';
@@ -16,6 +17,8 @@ export interface BootMapping {
   readonly access: 'rw' | 'r' | 'w';
   /** PA space of the output; default: the stream's own Security state. */
   readonly security?: SecurityState;
+  /** A page is mapped when the first access to it stalls (fault-handler.ts). */
+  readonly onFault?: boolean;
 }
 
 export interface BootStream {
@@ -23,6 +26,8 @@ export interface BootStream {
   readonly StreamID: number;
   readonly config: 'translate' | 'bypass' | 'abort';
   readonly granule: Granule;
+  /** What an access does whose translation faults. Default: terminate, where the SMMU can. */
+  readonly faults?: 'terminate' | 'stall';
   /** Streams that name the same one share a context. */
   readonly context: string;
   readonly mappings: readonly BootMapping[];
@@ -46,6 +51,8 @@ export interface Booted {
   readonly streams: Map<number, string>;
   /** In the order of the programs; a mapping that several streams of a context list is there once. */
   mappings: readonly ResolvedMapping[];
+  /** What is mapped on fault, by context. */
+  readonly deferred: Map<string, DeferredRange[]>;
 }
 
 /** Memory for the mappings without an address, by PA space. */
@@ -67,7 +74,7 @@ function blockBytes(granule: Granule): number {
  * @throws DriverError when the programs contradict each other or the SMMU; the message names the device.
  */
 export function boot(driver: SmmuDriver, streams: readonly BootStream[], buffers: BufferAllocators): Booted {
-  const booted: Booted = { contexts: new Map(), streams: new Map(), mappings: [] };
+  const booted: Booted = { contexts: new Map(), streams: new Map(), mappings: [], deferred: new Map() };
   driver.enable();
   for (const stream of streams) programStream(driver, booted, stream, buffers);
   return booted;
@@ -101,6 +108,12 @@ export function endStream(driver: SmmuDriver, booted: Booted, StreamID: number):
   driver.destroyContext(booted.contexts.get(name)!);
   booted.contexts.delete(name);
   booted.mappings = booted.mappings.filter(({ context }) => context !== name);
+  booted.deferred.delete(name);
+}
+
+/** What a stream's accesses may fault for, to have it mapped. */
+export function deferredRanges({ streams, deferred }: Booted, StreamID: number): readonly DeferredRange[] {
+  return deferred.get(streams.get(StreamID) ?? '') ?? [];
 }
 
 function program(
@@ -114,7 +127,7 @@ function program(
     return [];
   }
   const { contexts } = booted;
-  const context = contexts.get(stream.context) ?? driver.createContext({ granule: stream.granule });
+  const context = contexts.get(stream.context) ?? driver.createContext(contextOptions(stream));
   if (context.tables.format.granule !== stream.granule) {
     throw new DriverError(`context ${stream.context} has ${context.tables.format.granule} granules already`);
   }
@@ -124,13 +137,17 @@ function program(
     const known = [...booted.mappings, ...made].some(
       (done) => done.context === stream.context && isSame(mapping, done, driver.security),
     );
-    if (!known) made.push(map(driver, stream, context, mapping, buffers));
+    if (!known) made.push(map(driver, stream, context, mapping, booted, buffers));
   }
   booted.mappings = [...booted.mappings, ...made];
   booted.streams.set(stream.StreamID, stream.context);
   // Mappings come first: the stream sees all of them from its first access on.
   driver.attach(stream.StreamID, context);
   return made;
+}
+
+function contextOptions({ granule, faults }: BootStream): ContextOptions {
+  return faults === 'stall' ? { granule, stall: true } : { granule };
 }
 
 function isSame(mapping: BootMapping, done: ResolvedMapping, own: SecurityState): boolean {
@@ -148,6 +165,7 @@ function map(
   stream: BootStream,
   context: Context,
   mapping: BootMapping,
+  { deferred }: Booted,
   buffers: BufferAllocators,
 ): ResolvedMapping {
   const { iova, sizeBytes, access } = mapping;
@@ -158,6 +176,10 @@ function map(
   const block = blockBytes(stream.granule);
   const align = sizeBytes >= block ? block : context.tables.granuleBytes;
   const pa = mapping.pa ?? buffers(space).allocate(sizeBytes, align);
-  driver.map(context, iova, pa, sizeBytes, { ...PERMISSIONS[access], ns: space !== driver.security });
+  const permissions = { ...PERMISSIONS[access], ns: space !== driver.security };
+  if (mapping.onFault === true) {
+    const others = deferred.get(stream.context) ?? [];
+    deferred.set(stream.context, [...others, { context, iova, sizeBytes, pa, permissions }]);
+  } else driver.map(context, iova, pa, sizeBytes, permissions);
   return { context: stream.context, iova, sizeBytes, pa, space, access };
 }

@@ -1,6 +1,6 @@
 /**
  * The commands that the driver issues (IHI 0070 chapter 4), made from their parameters.
- * Leaves out what belongs to ATS, PRI and stalls.
+ * Leaves out what belongs to ATS and PRI.
  */
 import {
   CMD_CFGI_CD,
@@ -8,6 +8,8 @@ import {
   CMD_CFGI_STE,
   CMD_CFGI_STE_RANGE,
   CMD_PREFETCH_CONFIG,
+  CMD_RESUME,
+  CMD_STALL_TERM,
   CMD_SYNC,
   CMD_TLBI_EL2_ALL,
   CMD_TLBI_EL3_ALL,
@@ -121,6 +123,29 @@ export function tlbiEL2All(): CommandWords {
 
 export function tlbiEL3All(): CommandWords {
   return command(CMD_TLBI_EL3_ALL);
+}
+
+/** What becomes of a stalled access (4.7.1). `raz-wi` aborts where TERM_MODEL == 1. */
+export type ResumeAction = 'retry' | 'abort' | 'raz-wi';
+
+export function resume(
+  StreamID: number,
+  SSec: SecurityState,
+  STAG: number,
+  action: ResumeAction,
+): CommandWords {
+  return command(CMD_RESUME, {
+    SSec,
+    StreamID,
+    STAG,
+    Ac: flag(action === 'retry'),
+    Ab: flag(action === 'abort'),
+  });
+}
+
+/** For a stream whose STE terminates new accesses by now (4.7.2). */
+export function stallTerm(StreamID: number, SSec: SecurityState): CommandWords {
+  return command(CMD_STALL_TERM, { SSec, StreamID });
 }
 
 /** Completion is seen by CONS passing the command (4.7.3). */

@@ -33,6 +33,8 @@ export interface Context {
   readonly ASID: number;
   /** 0 for stage 1. */
   readonly VMID: number;
+  /** Faults stall the access instead of terminating it. */
+  readonly stall: boolean;
   /** The CD, and a table of one for streams without substreams; 0 for stage 2. */
   readonly cd: number;
 }
@@ -42,7 +44,7 @@ function addressSize(bits: number): number {
   return OAS_BITS.findLastIndex((size) => size <= bits);
 }
 
-export function contextDescriptor(tables: PageTables, ASID: number, forcedStall: boolean): Uint32Array {
+export function contextDescriptor(tables: PageTables, ASID: number, stall: boolean): Uint32Array {
   const { granule, inputBits, outputBits } = tables.format;
   return encode(CD, {
     V: 1,
@@ -54,10 +56,10 @@ export function contextDescriptor(tables: PageTables, ASID: number, forcedStall:
     SH0: INNER_SHAREABLE,
     EPD1: 1,
     IPS: addressSize(outputBits),
-    // Faults abort the access and are recorded; they stall only where the SMMU cannot do otherwise.
+    // Faults are recorded, and abort the access or stall it.
     A: 1,
     R: 1,
-    S: forcedStall ? 1 : 0,
+    S: stall ? 1 : 0,
     // The ASID is this SMMU's own: no broadcast invalidation of a PE concerns it.
     ASET: 1,
     ASID,
@@ -87,7 +89,7 @@ export function stage1STE(cd: number, S1CDMax: number, S1Fmt: number): Uint32Arr
   });
 }
 
-export function stage2STE(tables: PageTables, VMID: number, forcedStall: boolean): Uint32Array {
+export function stage2STE(tables: PageTables, VMID: number, stall: boolean): Uint32Array {
   const { granule, inputBits, outputBits } = tables.format;
   // S2SL0 counts start levels from the deepest that the granule allows (DDI 0487 D8.2.4).
   const S2SL0 = (granule === '4KiB' ? 2 : 3) - tables.startLevel;
@@ -105,7 +107,7 @@ export function stage2STE(tables: PageTables, VMID: number, forcedStall: boolean
     S2PS: addressSize(outputBits),
     S2AA64: 1,
     S2R: 1,
-    S2S: forcedStall ? 1 : 0,
+    S2S: stall ? 1 : 0,
     S2TTB: BigInt(tables.root) >> 4n,
   });
 }

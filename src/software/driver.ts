@@ -3,7 +3,7 @@
  * contexts and their mappings. The Non-secure and the Secure interface have a driver each.
  *
  * Synchronous: a method returns when the SMMU has acknowledged what it says. Leaves out nested translation,
- * Secure stage 2, ATS, PRI, stall handling, MSIs.
+ * Secure stage 2, ATS, PRI, MSIs.
  */
 import { SECURE, type SecurityState } from '../arch/security.js';
 import { CDTable, writeCD } from './cd-table.js';
@@ -13,6 +13,8 @@ import {
   cfgiAll,
   cfgiCD,
   cfgiSTE,
+  type ResumeAction,
+  resume,
   tlbiEL2All,
   tlbiEL3All,
   tlbiNHAll,
@@ -69,6 +71,8 @@ export interface ContextOptions {
   readonly inputBits?: number;
   /** Default true. */
   readonly blocks?: boolean;
+  /** Faults stall the access (3.12.2). Default: only where the SMMU cannot do otherwise. */
+  readonly stall?: boolean;
 }
 
 /** Enough for the Requester IDs of a PCIe segment; a larger table is asked for. */
@@ -174,6 +178,10 @@ export class SmmuDriver {
     if (!(stage === 1 ? this.features.stage1 : this.features.stage2)) {
       throw new DriverError(`${this.#registers.name}: no stage ${stage}`);
     }
+    if (options.stall === true && !this.features.stall) {
+      throw new DriverError(`${this.#registers.name}: faults cannot stall (IDR0.STALL_MODEL)`);
+    }
+    const stall = options.stall ?? this.features.forcedStall;
     const ASID = stage === 1 ? this.#ASIDs.allocate() : 0;
     const VMID = stage === 2 ? this.#VMIDs.allocate() : 0;
     const tables = new PageTables(format, this.#memory, this.#allocator, (invalidation) =>
@@ -182,9 +190,9 @@ export class SmmuDriver {
     let cd = 0;
     if (stage === 1) {
       cd = this.#allocator.allocate(CD_BYTES);
-      writeCD(this.#memory, cd, contextDescriptor(tables, ASID, this.features.forcedStall));
+      writeCD(this.#memory, cd, contextDescriptor(tables, ASID, stall));
     }
-    return { stage, tables, ASID, VMID, cd };
+    return { stage, tables, ASID, VMID, stall, cd };
   }
 
   /** Takes a context apart that no stream uses any more. */
@@ -217,11 +225,8 @@ export class SmmuDriver {
 
   /** Lets a stream translate by a context. Several streams may share one. */
   attach(StreamID: number, context: Context): void {
-    const { stage, tables, VMID, cd } = context;
-    this.#streamTable.write(
-      StreamID,
-      stage === 1 ? stage1STE(cd, 0, 0) : stage2STE(tables, VMID, this.features.forcedStall),
-    );
+    const { stage, tables, VMID, stall, cd } = context;
+    this.#streamTable.write(StreamID, stage === 1 ? stage1STE(cd, 0, 0) : stage2STE(tables, VMID, stall));
   }
 
   /** Lets a stream translate by a context for each of its 2^S1CDMax substreams; {@link setSubstream} fills them in. */
@@ -244,7 +249,7 @@ export class SmmuDriver {
 
   /** Gives a substream a stage 1 context, or none. */
   setSubstream(table: CDTable, SubstreamID: number, context: Context | undefined): void {
-    const words = context && contextDescriptor(context.tables, context.ASID, this.features.forcedStall);
+    const words = context && contextDescriptor(context.tables, context.ASID, context.stall);
     table.write(SubstreamID, words);
   }
 
@@ -289,6 +294,11 @@ export class SmmuDriver {
   /** Makes a stream's STE invalid: its accesses abort and are recorded as C_BAD_STE. */
   detach(StreamID: number): void {
     this.#streamTable.clear(StreamID);
+  }
+
+  /** Answers a stall record. The access goes on or ends in its own time: nothing is waited for (4.7.1). */
+  resume(StreamID: number, STAG: number, action: ResumeAction): void {
+    this.commands.issue([resume(StreamID, this.security, STAG, action)]);
   }
 
   #format(stage: 1 | 2, options: ContextOptions): TableFormat {

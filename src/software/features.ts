@@ -14,6 +14,8 @@ export interface Features {
   readonly VMIDBits: number;
   readonly twoLevelStreamTable: boolean;
   readonly twoLevelCDTable: boolean;
+  /** Faults may stall (STALL_MODEL 0b00 and 0b10). */
+  readonly stall: boolean;
   /** Stalling is forced: a CD or STE must ask for it (STALL_MODEL == 0b10). */
   readonly forcedStall: boolean;
   readonly sidBits: number;
@@ -25,6 +27,7 @@ export interface Features {
   readonly granules: ReadonlySet<Granule>;
 }
 
+const STALL_TERMINATE = 1;
 const STALL_FORCED = 2;
 
 /** @throws DriverError for a Secure interface that the SMMU does not have. */
@@ -52,6 +55,7 @@ export function probe(registers: RegisterInterface): Features {
     VMIDBits: get(idr0, IDR0.fields.VMID16) ? 16 : 8,
     twoLevelStreamTable: get(idr0, IDR0.fields.ST_LEVEL) === 1,
     twoLevelCDTable: get(idr0, IDR0.fields.CD2L) === 1,
+    stall: stallModel !== STALL_TERMINATE,
     forcedStall: stallModel === STALL_FORCED,
     sidBits: secure ? get(s_idr1, S_IDR1.fields.S_SIDSIZE) : get(idr1, IDR1.fields.SIDSIZE),
     ssidBits: get(idr1, IDR1.fields.SSIDSIZE),

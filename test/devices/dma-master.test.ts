@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { type AccessPort, BATCH_ACCESSES, DmaMaster, type DmaStep } from '../../src/devices/dma-master.js';
 import { countMismatches, fillPattern, patternByte } from '../../src/devices/pattern.js';
-import { ABORT, OK, type Outcome } from '../../src/smmu/transaction.js';
+import { ABORT, OK, type Outcome, STALL } from '../../src/smmu/transaction.js';
 
 interface Recorded {
   readonly kind: 'read' | 'write';
@@ -14,6 +14,14 @@ class RecordingPort implements AccessPort {
   readonly accesses: Recorded[] = [];
   readonly bytes = new Map<bigint, number>();
   refuse: (iova: bigint, write: boolean) => boolean = () => false;
+  /** How often each access stalls before it is answered. */
+  stalls = 0;
+  #asked = 0;
+
+  #stalled(): boolean {
+    this.#asked = this.#asked < this.stalls ? this.#asked + 1 : 0;
+    return this.#asked > 0;
+  }
 
   #record(kind: 'read' | 'write', lo: number, hi: number, sizeBytes: number): bigint {
     const iova = (BigInt(hi) << 32n) | BigInt(lo);
@@ -22,6 +30,7 @@ class RecordingPort implements AccessPort {
   }
 
   read(lo: number, hi: number, into: Uint8Array, offset: number, sizeBytes: number): Outcome {
+    if (this.#stalled()) return STALL;
     const iova = this.#record('read', lo, hi, sizeBytes);
     if (this.refuse(iova, false)) return ABORT;
     for (let i = 0; i < sizeBytes; i++) into[offset + i] = this.bytes.get(iova + BigInt(i)) ?? 0;
@@ -29,6 +38,7 @@ class RecordingPort implements AccessPort {
   }
 
   write(lo: number, hi: number, from: Uint8Array, offset: number, sizeBytes: number): Outcome {
+    if (this.#stalled()) return STALL;
     const iova = this.#record('write', lo, hi, sizeBytes);
     if (this.refuse(iova, true)) return ABORT;
     for (let i = 0; i < sizeBytes; i++) this.bytes.set(iova + BigInt(i), from[offset + i]!);
@@ -140,6 +150,30 @@ describe('H1 a DMA master', () => {
     expect(master.run()).toBe(64);
     expect(master.finished).toBe(true);
     expect(master.run()).toBe(0);
+  });
+
+  test('G12: a stalled access ends the batch and is asked about again; nothing is done twice or left out', () => {
+    const steps = [
+      step({ sizeBytes: 128 }),
+      step({ op: 'copy', to: 0x9000n, sizeBytes: 128 }),
+      step({ op: 'check', sizeBytes: 128 }),
+    ];
+    const [smooth, stalling] = [new RecordingPort(), new RecordingPort()];
+    stalling.stalls = 2;
+    const masters = [smooth, stalling].map((port) => new DmaMaster(steps, port));
+    runAll(masters[0]!);
+    const master = masters[1]!;
+    expect([
+      master.run(),
+      master.stalled,
+      master.run(),
+      master.stalled,
+      master.run(1),
+      master.stalled,
+    ]).toEqual([...[0, true, 0, true, 1, false]]);
+    runAll(master);
+    expect(stalling.accesses).toEqual(smooth.accesses);
+    expect(master.counters).toEqual(masters[0]!.counters);
   });
 
   test('an aborted access is counted and the step goes on', () => {

@@ -33,8 +33,8 @@ software:
   - { device: hsm0, mappings: [{ iova: 0x200000, pa: 0x0e800000, size: 2MiB }] }
 `;
 
-function explainDevice(id: string, access: Partial<Request>): string {
-  const { machine, diagnostics } = loadMachine(MACHINE, 'test.yaml');
+function explainDevice(id: string, access: Partial<Request>, text = MACHINE): string {
+  const { machine, diagnostics } = loadMachine(text, 'test.yaml');
   if (machine === undefined) throw new Error(JSON.stringify(diagnostics, undefined, 2));
   const { StreamID, SEC_SID, smmu, bdf, requesterID } = machine.devices.find((one) => one.id === id)!;
   const { tbu, config } = bootInProcess(machine)[smmu]!;
@@ -49,15 +49,17 @@ function explainDevice(id: string, access: Partial<Request>): string {
     ns: false,
     ...access,
   };
-  return text(renderTranslation(traceRequest(tbu, config, request), { device: id, bdf, requesterID }));
+  return joined(renderTranslation(traceRequest(tbu, config, request), { device: id, bdf, requesterID }));
 }
 
 async function explainVector(file: string, name: string, stepNumber: number): Promise<string> {
   const explained = await explainStep(`test/vectors/${file}`, { name, stepNumber }, CACHES);
-  return text(explained!.translations.flatMap((translation: Translation) => renderTranslation(translation)));
+  return joined(
+    explained!.translations.flatMap((translation: Translation) => renderTranslation(translation)),
+  );
 }
 
-function text(lines: readonly string[]): string {
+function joined(lines: readonly string[]): string {
   return `${lines.join('\n')}\n`;
 }
 
@@ -69,6 +71,18 @@ describe('I4: explain after the software of a machine ran', () => {
   test('an unmapped leaf: F_TRANSLATION with the descriptor that is invalid', async () => {
     await expect(explainDevice('nic0', { iova: 0x2_0000n, write: true })).toMatchFileSnapshot(
       'golden/unmapped.txt',
+    );
+  });
+
+  test('G12: an access that stalls: what holds it, and what will end that', () => {
+    const stalling = MACHINE.replace('secure-memory: secure-world', 'stall-model: stall').replace(
+      '{ device: nic0, mappings',
+      '{ device: nic0, faults: stall, mappings',
+    );
+    const lines = explainDevice('nic0', { iova: 0x2_0000n }, stalling.replace(/^.*hsm0.*\n/gm, ''));
+    expect(lines).toMatch(/^result +stall; unprivileged read needed$/m);
+    expect(lines).toMatch(
+      /CD\.S == 1: held under STAG 0x0 until CMD_RESUME or CMD_STALL_TERM {2}\(IHI 0070 3\.12\.2\)/,
     );
   });
 

@@ -57,9 +57,17 @@ test('6.3.4, 6.3.8: without RIL the SMMU is an SMMUv3.1', () => {
 });
 
 test('what is not implemented is accepted with a warning and not advertised', () => {
-  const wanted = 'ats: on, ttf: both, httu: dirty, stall-model: stall, msi: on';
+  const wanted = 'ats: on, ttf: both, httu: dirty, msi: on';
   expect(idr(wanted)).toEqual(idr());
   expect(new Set(check(smmu(wanted)).map(({ code }) => code))).toEqual(new Set(['feature-unimplemented']));
+});
+
+test('A3, 6.3.1: stall-model is in both STALL_MODEL fields, and STALL_MAX says how many (6.3.6)', () => {
+  const secure = 'secure-memory: secure';
+  const without = idr(secure);
+  const words = idr(`stall-model: stall, ${secure}`);
+  expect([without.IDR0 ^ words.IDR0, without.S_IDR0 ^ words.S_IDR0]).toEqual([0x100_0000, 0x100_0000]);
+  expect([without.IDR5 >>> 16, words.IDR5 >>> 16]).toEqual([0, 256]);
 });
 
 test('raw words replace what the properties make, and are held against 6.3', () => {
@@ -90,6 +98,7 @@ test('6.3: no combination of properties makes words that no SMMU could have', ()
     asid16: true,
     cmdqs: 19,
     eventqs: 19,
+    stall: false,
     iidr: 0x43b,
     secure: false,
     sel2: false,
@@ -99,7 +108,8 @@ test('6.3: no combination of properties makes words that no SMMU could have', ()
       for (const ssidsize of stage === '2' ? [0] : [0, 20]) {
         for (const sidsize of [0, 16, 32]) {
           for (const sel2 of secure && stage === 'nested' ? [false, true] : [false]) {
-            const words = idRegisters({ ...base, stage, secure, sel2, ssidsize, sidsize });
+            const stall = sidsize === 16;
+            const words = idRegisters({ ...base, stage, secure, sel2, ssidsize, sidsize, stall });
             expect(contradictions(words, secure)).toEqual([]);
           }
         }

@@ -135,6 +135,7 @@ workload:
         device: 'a',
         config: 'translate',
         granule: '4KiB',
+        faults: 'terminate',
         context: 'a',
         mappings: [{ iova: 0xffff_0000_0000n, sizeBytes: 0x10000, access: 'r' }],
       },
@@ -150,6 +151,20 @@ workload:
       expect: 'ok',
     });
     expect(workload[1]!.iova).toBe(0xffff_ffff_ffff_0000n);
+  });
+
+  test('G12: stalls need an SMMU that can; populating on fault needs stalls; a context has one way to treat faults', () => {
+    const program = (faults: string, populate: string) =>
+      `software:\n  - { device: a, faults: ${faults}, mappings: [{ iova: 0, size: 4KiB, populate: ${populate} }] }\n`;
+    const can = smmu('stall-model: stall') + device;
+    expect(check(can + program('stall', 'on-fault'))).toEqual([]);
+    expect(places(check(smmu() + device + program('stall', 'at-boot')))).toEqual(['software-conflict 13:26']);
+    expect(places(check(can + program('terminate', 'on-fault')))).toEqual(['mapping-invalid 13:81']);
+    const two = `${can}${nic('b', 'pcie.0', '05.0')}software:\n`;
+    const shared = (id: string, faults: string) => `  - { device: ${id}, context: c, faults: ${faults} }\n`;
+    expect(places(check(two + shared('a', 'stall') + shared('b', 'terminate')))).toEqual([
+      'software-conflict 15:27',
+    ]);
   });
 
   test('expect takes the names of events', () => {

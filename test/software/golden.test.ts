@@ -57,6 +57,25 @@ describe('chapter 4: commands', () => {
     ],
     ['4.4.3.2 CMD_TLBI_S12_VMALL', commands.tlbiS12VMAll(9), '00000009_00000028', ZERO],
     ['4.4.4.1 CMD_TLBI_NSNH_ALL', commands.tlbiNSNHAll(), '00000000_00000030', ZERO],
+    [
+      '4.7.1 CMD_RESUME, retry',
+      commands.resume(7, 0, 0x1234, 'retry'),
+      '00000007_00001044',
+      '00000000_00001234',
+    ],
+    [
+      '4.7.1 CMD_RESUME, Secure, abort',
+      commands.resume(7, 1, 1, 'abort'),
+      '00000007_00002444',
+      '00000000_00000001',
+    ],
+    [
+      '4.7.1 CMD_RESUME, RAZ/WI',
+      commands.resume(7, 0, 1, 'raz-wi'),
+      '00000007_00000044',
+      '00000000_00000001',
+    ],
+    ['4.7.2 CMD_STALL_TERM', commands.stallTerm(7, 1), '00000007_00000445', ZERO],
     ['4.7.3 CMD_SYNC, SIG_NONE', commands.sync(), '00000000_00000046', ZERO],
   ])('%s', (_name, words, low, high) => {
     expect(doubleWords(words)).toEqual([low, high]);

@@ -98,7 +98,6 @@ function checkImplemented(item: SmmuItem, reporter: Reporter, warned: Set<Value<
     ['ats', item.ats, usable(item.ats) === 'on'],
     ['ttf', item.ttf, usable(item.ttf) === 'both'],
     ['httu', item.httu, (usable(item.httu) ?? 'off') !== 'off'],
-    ['stall-model', item['stall-model'], (usable(item['stall-model']) ?? 'terminate') !== 'terminate'],
     ['msi', item.msi, usable(item.msi) === 'on'],
     ['accel', item.accel, (usable(item.accel) ?? 'off') !== 'off'],
   ];

@@ -84,6 +84,10 @@ function checkProgram(program: Programmed, sharers: readonly Programmed[], repor
     const message = `SMMU ${smmu.item.label} has no ${GRANULE_NAMES[granule]} granule`;
     reporter.value(softwareConflict, item.granule, message, 'use one of its granules');
   }
+  if (usable(item.faults) === 'stall' && usable(smmu.item['stall-model']) === 'terminate') {
+    const message = `SMMU ${smmu.item.label} has no Stall model, so no fault of ${program.device.item.label} can stall`;
+    reporter.value(softwareConflict, item.faults, message, 'give the SMMU stall-model: stall');
+  }
   const first = sharers[0];
   const difference = first === undefined ? undefined : sharingTrouble(program, first);
   if (difference !== undefined) {
@@ -105,6 +109,7 @@ function checkProgram(program: Programmed, sharers: readonly Programmed[], repor
 function sharingTrouble(a: Programmed, b: Programmed): string | undefined {
   if (a.smmu !== b.smmu) return 'are behind different SMMUs';
   if (differ(a.device.item['sec-sid'], b.device.item['sec-sid'])) return 'are of different Security states';
+  if (differ(a.item.faults, b.item.faults)) return 'treat faults differently';
   return differ(a.item.granule, b.item.granule) ? 'use different granules' : undefined;
 }
 
@@ -135,6 +140,10 @@ function checkMapping(
   } else if (other !== undefined) {
     const message = `iova ${hex(mine.start)} is mapped already, from ${hex(other.iova.value!)}`;
     reporter.value(mappingInvalid, mapping.iova, message, 'let the mappings of one context be disjoint');
+  }
+  if (usable(mapping.populate) === 'on-fault' && usable(program.item.faults) === 'terminate') {
+    const message = 'populated on fault, but a fault terminates the access before anything is mapped';
+    reporter.value(mappingInvalid, mapping.populate, message, 'write faults: stall beside the mappings');
   }
   checkOutput(mapping, program, reporter);
 }
