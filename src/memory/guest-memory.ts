@@ -7,12 +7,22 @@
 import { reserveMemory, WASM_PAGE_BYTES, type WasmMemory } from './kernel.js';
 import { MappedSpace } from './mapped-space.js';
 import { flatten, type MemoryRegionSpec, type PlacedRegion, place } from './placement.js';
-import { Slab, THREADS_MAX } from './slab.js';
+import { CHUNK_BYTES, Slab, THREADS_MAX } from './slab.js';
 
 /** What another thread needs to attach. Cloneable; posting it shares the memory. */
 export interface GuestMemoryHandle {
   readonly memories: readonly WasmMemory[];
   readonly regions: readonly PlacedRegion[];
+}
+
+/** Bytes of a page of a memory image: what is found to be zero, or not, as a whole. */
+export const IMAGE_PAGE_BYTES = 4096;
+
+/** A page of a region; the last one of a region may be shorter. */
+export interface MemoryPage {
+  /** From the start of the region. */
+  readonly offset: number;
+  readonly bytes: Uint8Array;
 }
 
 export class GuestMemory {
@@ -61,12 +71,50 @@ export class GuestMemory {
 
   /** The address space in which the first of these regions that claims an address has it. */
   space(regionIdsInPriorityOrder: readonly string[]): MappedSpace {
-    const regions = regionIdsInPriorityOrder.map((id) => {
-      const region = this.handle.regions.find((candidate) => candidate.id === id);
-      if (region === undefined) throw new Error(`no memory region ${id}`);
-      return region;
-    });
+    const regions = regionIdsInPriorityOrder.map((id) => this.region(id));
     return new MappedSpace(flatten(regions), this.slabs);
+  }
+
+  /**
+   * The pages of a region that are not all zero, by ascending offset. The bytes are the memory's own.
+   * No other thread may be writing.
+   */
+  *pages(regionId: string): Generator<MemoryPage> {
+    const { base, pieces } = this.region(regionId);
+    for (const { pa, sizeBytes, slab: index, offset } of pieces) {
+      const slab = this.slabs[index];
+      for (let at = 0; at < sizeBytes; at += IMAGE_PAGE_BYTES) {
+        if (at % CHUNK_BYTES === 0 && !slab.wasTouched(offset + at)) {
+          at += CHUNK_BYTES - IMAGE_PAGE_BYTES;
+          continue;
+        }
+        const end = Math.min(at + IMAGE_PAGE_BYTES, sizeBytes);
+        const words = slab.words.subarray((offset + at) >>> 2, (offset + end) >>> 2);
+        if (words.some((word) => word !== 0)) {
+          yield { offset: pa - base + at, bytes: slab.bytes.subarray(offset + at, offset + end) };
+        }
+      }
+    }
+  }
+
+  /** Puts a page into a region, which has room for it. */
+  setPage(regionId: string, { offset, bytes }: MemoryPage): void {
+    const { base, pieces } = this.region(regionId);
+    for (const piece of pieces) {
+      const from = Math.max(piece.pa - base, offset);
+      const end = Math.min(piece.pa - base + piece.sizeBytes, offset + bytes.length);
+      if (from >= end) continue;
+      const slab = this.slabs[piece.slab];
+      const at = piece.offset + from - (piece.pa - base);
+      slab.touch(at, end - from);
+      slab.bytes.set(bytes.subarray(from - offset, end - offset), at);
+    }
+  }
+
+  private region(id: string): PlacedRegion {
+    const region = this.handle.regions.find((candidate) => candidate.id === id);
+    if (region === undefined) throw new Error(`no memory region ${id}`);
+    return region;
   }
 
   private static build(regions: readonly MemoryRegionSpec[], used: readonly Slab[]): GuestMemory {

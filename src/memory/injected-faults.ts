@@ -20,7 +20,8 @@ export const ACCESS_BOTH = 3;
 
 const ACCESS_BITS = { read: ACCESS_READ, write: ACCESS_WRITE, any: ACCESS_BOTH } as const;
 
-interface ArmedFault {
+/** A fault that waits for its accesses, with how many are still to come. */
+export interface ArmedFault {
   readonly pa: number;
   readonly end: number;
   readonly accessBits: number;
@@ -38,6 +39,15 @@ export class InjectedFaults {
     if (times <= 0) return;
     this.faults.push({ pa, end: pa + sizeBytes, accessBits: ACCESS_BITS[access], skip, times });
     this.armed = true;
+  }
+
+  save(): readonly ArmedFault[] {
+    return this.faults.map((fault) => ({ ...fault }));
+  }
+
+  restore(faults: readonly ArmedFault[]): void {
+    this.faults = faults.map((fault) => ({ ...fault }));
+    this.armed = faults.length > 0;
   }
 
   disarm(): void {

@@ -8,6 +8,7 @@ import {
   ACCESS_BOTH,
   ACCESS_READ,
   ACCESS_WRITE,
+  type ArmedFault,
   type InjectedFault,
   InjectedFaults,
 } from './injected-faults.js';
@@ -139,6 +140,15 @@ export class MappedSpace implements PhysicalAddressSpace {
   /** Refuses coming accesses to a range, through this space and in this thread only. */
   injectFault(fault: InjectedFault): void {
     this.faults.inject(fault);
+  }
+
+  /** The faults that are armed. */
+  saveFaults(): readonly ArmedFault[] {
+    return this.faults.save();
+  }
+
+  restoreFaults(faults: readonly ArmedFault[]): void {
+    this.faults.restore(faults);
   }
 
   disarmFaults(): void {

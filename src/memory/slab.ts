@@ -74,6 +74,11 @@ export class Slab {
     }
   }
 
+  /** Whether anything was written to the chunk of an offset since the slab was zeroed. */
+  wasTouched(offset: number): boolean {
+    return this.dirty[offset >>> CHUNK_SHIFT] !== 0;
+  }
+
   /** Zeroes what was ever written. No other thread may be using the slab. */
   clear(): void {
     for (let chunk = this.dirty.indexOf(1); chunk >= 0; chunk = this.dirty.indexOf(1, chunk + 1)) {

@@ -69,6 +69,18 @@ export class DmaAccess {
     this.#bytes = step.write ? step.bytes : new Uint8Array(step.sizeBytes);
   }
 
+  /** The same access, as far as it has come, to go on by itself. */
+  copy(): DmaAccess {
+    const copy = new DmaAccess({ ...this.#step, bytes: this.#step.bytes.slice() }, this.#driver);
+    Object.assign(copy.#transaction, this.#transaction);
+    copy.#bytes.set(this.#bytes);
+    copy.#at = this.#at;
+    copy.#stalled = this.#stalled;
+    copy.#where = this.#where;
+    copy.#aborted = this.#aborted;
+    return copy;
+  }
+
   /** Carries the access out, as far as it goes; after a stall, asks what has become of it and goes on. */
   async proceed(): Promise<DmaResult> {
     const step = this.#step;

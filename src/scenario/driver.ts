@@ -4,11 +4,20 @@
  */
 import type { SecurityState } from '../arch/security.js';
 import type { InjectedFault } from '../memory/injected-faults.js';
+import type { SmmuState } from '../smmu/smmu.js';
 import type { Transaction } from '../smmu/transaction.js';
 import type { InterruptName } from './format.js';
+import type { MemoryImage } from './memory.js';
 
 /** A value now or later: a driver whose SMMUs live in other threads answers later. */
 export type Awaitable<T> = T | Promise<T>;
+
+/** SMMUs, interrupts that nobody has taken, and memory, at one moment. */
+export interface DriverState {
+  readonly smmus: ReadonlyMap<string, SmmuState>;
+  readonly interrupts: ReadonlyMap<string, Readonly<Record<SecurityState, readonly InterruptName[]>>>;
+  readonly memory: MemoryImage;
+}
 
 export interface ScenarioDriver {
   writeRegister(
@@ -36,4 +45,8 @@ export interface ScenarioDriver {
   takeInterrupts(smmu: string, security: SecurityState): ReadonlySet<InterruptName>;
   /** Resets one SMMU, or all. Memory keeps what it holds. */
   reset(smmu?: string): Awaitable<void>;
+  /** Everything, with the caches, between two steps. */
+  save(): Awaitable<DriverState>;
+  /** Goes back, on SMMUs made anew. */
+  restore(state: DriverState): Awaitable<void>;
 }

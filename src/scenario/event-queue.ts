@@ -34,6 +34,15 @@ export class EventQueueView {
     this.#security = security;
   }
 
+  /** Which record a listing begins with: all that the view knows of itself. */
+  get position(): number {
+    return this.#listed;
+  }
+
+  set position(listed: number) {
+    this.#listed = listed;
+  }
+
   /** Records that software has not consumed; consumes them, acknowledging an overflow too. */
   async consume(): Promise<EventWords[]> {
     const records = await this.unconsumed();

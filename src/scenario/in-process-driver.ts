@@ -1,32 +1,36 @@
 /**
  * Scenarios upon SMMUs in this thread: TCU and TBU call each other, every step is over when the call returns.
  */
-import { NON_SECURE, SECURE, type SecurityState } from '../arch/security.js';
+import { NON_SECURE, SECURE, SECURITY_STATES, type SecurityState } from '../arch/security.js';
 import type { InjectedFault } from '../memory/injected-faults.js';
 import { Smmu } from '../smmu/smmu.js';
+import type { CacheChoice } from '../smmu/state.js';
 import type { Tbu } from '../smmu/tbu/tbu.js';
 import type { Transaction } from '../smmu/transaction.js';
 import type { PlannedSmmu } from './configure.js';
-import type { ScenarioDriver } from './driver.js';
+import type { DriverState, ScenarioDriver } from './driver.js';
 import type { InterruptName } from './format.js';
-import type { ScenarioMemory } from './memory.js';
+import { restoreMemory, type ScenarioMemory, saveMemory } from './memory.js';
 
 type Interrupts = Record<SecurityState, Set<InterruptName>>;
 
 interface Built {
+  readonly planned: PlannedSmmu;
   readonly smmu: Smmu;
   readonly interrupts: Interrupts;
 }
 
-function build({ config }: PlannedSmmu, { spaces }: ScenarioMemory): Built {
+function build(planned: PlannedSmmu, { spaces }: ScenarioMemory): Built {
   const interrupts: Interrupts = { [NON_SECURE]: new Set(), [SECURE]: new Set() };
-  const smmu = new Smmu(config, spaces, { interrupt: (name, security) => interrupts[security].add(name) });
-  return { smmu, interrupts };
+  const smmu = new Smmu(planned.config, spaces, {
+    interrupt: (name, security) => interrupts[security].add(name),
+  });
+  return { planned, smmu, interrupts };
 }
 
 export class InProcessDriver implements ScenarioDriver {
   readonly #memory: ScenarioMemory;
-  readonly #smmus: ReadonlyMap<string, Built>;
+  #smmus: ReadonlyMap<string, Built>;
 
   constructor(smmus: ReadonlyMap<string, PlannedSmmu>, memory: ScenarioMemory) {
     this.#memory = memory;
@@ -98,6 +102,40 @@ export class InProcessDriver implements ScenarioDriver {
       built.interrupts[NON_SECURE].clear();
       built.interrupts[SECURE].clear();
     }
+  }
+
+  save(caches: CacheChoice = 'kept'): DriverState {
+    return { ...this.saveSmmus(caches), memory: saveMemory(this.#memory) };
+  }
+
+  restore(state: DriverState): void {
+    restoreMemory(this.#memory, state.memory);
+    this.restoreSmmus(state);
+  }
+
+  protected saveSmmus(caches: CacheChoice): Omit<DriverState, 'memory'> {
+    const each = <T>(take: (built: Built) => T) =>
+      new Map([...this.#smmus].map(([id, built]) => [id, take(built)]));
+    return {
+      smmus: each(({ smmu }) => structuredClone(smmu.save(caches))),
+      interrupts: each(({ interrupts }) => ({
+        [NON_SECURE]: [...interrupts[NON_SECURE]],
+        [SECURE]: [...interrupts[SECURE]],
+      })),
+    };
+  }
+
+  protected restoreSmmus({ smmus, interrupts }: Omit<DriverState, 'memory'>): void {
+    this.#smmus = new Map(
+      [...this.#smmus].map(([id, { planned }]) => {
+        const built = build(planned, this.#memory);
+        built.smmu.restore(smmus.get(id)!);
+        for (const security of SECURITY_STATES) {
+          for (const name of interrupts.get(id)![security]) built.interrupts[security].add(name);
+        }
+        return [id, built];
+      }),
+    );
   }
 
   #built(id: string): Built {

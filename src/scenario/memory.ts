@@ -3,7 +3,8 @@
  * Non-secure entries are visible in both spaces.
  */
 import { NON_SECURE, SECURE, type SecurityState } from '../arch/security.js';
-import { GuestMemory } from '../memory/guest-memory.js';
+import { GuestMemory, type MemoryPage } from '../memory/guest-memory.js';
+import type { ArmedFault } from '../memory/injected-faults.js';
 import type { MappedSpace } from '../memory/mapped-space.js';
 import type { MemoryDescription } from './format.js';
 
@@ -11,10 +12,30 @@ import type { MemoryDescription } from './format.js';
 type PerSpace = readonly [MappedSpace, MappedSpace];
 
 export interface ScenarioMemory {
+  readonly guest: GuestMemory;
   /** What SMMUs and devices access; faults are injected here. */
   readonly spaces: PerSpace;
   /** The scenario's own hand on the same memory, which no injected fault meets. */
   readonly direct: PerSpace;
+}
+
+/** Everything that a scenario's memory holds, and the faults that wait in it. */
+export interface MemoryImage {
+  readonly pages: readonly (MemoryPage & { readonly region: string })[];
+  readonly faults: readonly (readonly ArmedFault[])[];
+}
+
+export function saveMemory({ guest, spaces }: ScenarioMemory): MemoryImage {
+  const pages = guest.handle.regions.flatMap(({ id: region }) =>
+    [...guest.pages(region)].map(({ offset, bytes }) => ({ region, offset, bytes: bytes.slice() })),
+  );
+  return { pages, faults: spaces.map((space) => space.saveFaults()) };
+}
+
+export function restoreMemory({ guest, spaces }: ScenarioMemory, { pages, faults }: MemoryImage): void {
+  guest.clear();
+  for (const page of pages) guest.setPage(page.region, page);
+  for (const [index, space] of spaces.entries()) space.restoreFaults(faults[index]!);
 }
 
 /** Gives one scenario after the other its memory, zeroed: reserving gigabytes anew for each would cost more than they. */
@@ -36,6 +57,6 @@ export class MemoryPool {
     const nonSecure = idsIn(NON_SECURE);
     const secure = [...idsIn(SECURE), ...nonSecure];
     const both = (): PerSpace => [guest.space(nonSecure), guest.space(secure)];
-    return { spaces: both(), direct: both() };
+    return { guest, spaces: both(), direct: both() };
   }
 }

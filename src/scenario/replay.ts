@@ -1,13 +1,11 @@
 /**
  * Plays a scenario's steps upon a driver and finds the first that comes out differently.
- *
- * Not there yet: snapshots. A scenario that comes to such a step fails at it, by name.
  */
 import { NON_SECURE, SECURITY_STATES, type SecurityState } from '../arch/security.js';
 import type { PlannedSmmu } from './configure.js';
 import { describeBank, printEvent } from './describe.js';
 import { DmaAccess, type DmaResult, printDmaResult } from './dma.js';
-import type { ScenarioDriver } from './driver.js';
+import type { DriverState, ScenarioDriver } from './driver.js';
 import { EventQueueView } from './event-queue.js';
 import type { PlacedStep } from './files.js';
 import type {
@@ -68,11 +66,25 @@ function masked(words: EventWords, mask: EventWords): EventWords {
   return words.map((word, index) => word & mask[index]!) as unknown as EventWords;
 }
 
+type StalledAccesses = Map<string, { readonly access: DmaAccess; result: DmaResult }>;
+
+/** A moment of a replay: the SMMUs with their memory, the devices' accesses, and what the scenario has looked at. */
+interface Point {
+  readonly driver: DriverState;
+  readonly stalled: StalledAccesses;
+  readonly listed: ReadonlyMap<string, number>;
+}
+
+function copies(stalled: StalledAccesses): StalledAccesses {
+  return new Map([...stalled].map(([id, { access, result }]) => [id, { access: access.copy(), result }]));
+}
+
 export class Replay {
   readonly #driver: ScenarioDriver;
   readonly #smmus: ReadonlyMap<string, PlannedSmmu>;
   /** Accesses that stalled, by the scenario's names for them, with how far they have come. */
-  readonly #stalled = new Map<string, { readonly access: DmaAccess; result: DmaResult }>();
+  #stalled: StalledAccesses = new Map();
+  readonly #snapshots = new Map<string, Point>();
   readonly #queues = new Map<string, EventQueueView>();
 
   constructor(driver: ScenarioDriver, smmus: ReadonlyMap<string, PlannedSmmu>) {
@@ -132,9 +144,30 @@ export class Replay {
       case 'dma.outcome':
         return this.#dmaOutcome(step);
       case 'snapshot':
-      case 'restore':
-        return differs(`step ${step.op}`, 'this replayer cannot do that yet');
+        this.#snapshots.set(step.as, await this.#save());
+        return undefined;
+      case 'restore': {
+        const point = this.#snapshots.get(step.from);
+        if (point === undefined) return differs(`snapshot "${step.from}"`, 'no snapshot of that name');
+        await this.#restore(point);
+        return undefined;
+      }
     }
+  }
+
+  async #save(): Promise<Point> {
+    return {
+      driver: await this.#driver.save(),
+      stalled: copies(this.#stalled),
+      listed: new Map([...this.#queues].map(([key, queue]) => [key, queue.position])),
+    };
+  }
+
+  /** The scenario goes back as a whole, to a moment to which it may come back again. */
+  async #restore({ driver, stalled, listed }: Point): Promise<void> {
+    await this.#driver.restore(driver);
+    this.#stalled = copies(stalled);
+    for (const [key, queue] of this.#queues) queue.position = listed.get(key) ?? 0;
   }
 
   #memRead(step: MemReadStep): Comparison {

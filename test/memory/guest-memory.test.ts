@@ -132,3 +132,31 @@ it('tens of GiB, and hundreds of machines of 4 GiB one after the other, are give
     expect(one.space(['dram']).store(4 * GIB - 8, i, i)).toBe(true);
   }
 });
+
+describe('the image of a region: its pages that are not zero', () => {
+  it('over several slabs, with a last page that is shorter, and back into another memory', () => {
+    const regions = [
+      { id: 'ram', base: 0x4000_0000, sizeBytes: 5 * GIB },
+      { id: 'odd', base: 0x1000, sizeBytes: 0x1010 },
+    ];
+    const memory = GuestMemory.create(regions);
+    const space = memory.space(['ram', 'odd']);
+    const written = [0x4000_0008, 0x4001_fff8, 0x4000_0000 + 4 * GIB, 0x4000_0000 + 5 * GIB - 8, 0x2008];
+    for (const [index, pa] of written.entries()) store64(space, pa, BigInt(index + 1));
+    store64(space, 0x5000_0000, 1n);
+    store64(space, 0x5000_0000, 0n);
+    const offsets = (id: string) => [...memory.pages(id)].map(({ offset, bytes }) => [offset, bytes.length]);
+    expect(offsets('ram')).toEqual([
+      [0, 4096],
+      [0x1_f000, 4096],
+      [4 * GIB, 4096],
+      [5 * GIB - 4096, 4096],
+    ]);
+    expect(offsets('odd')).toEqual([[0x1000, 0x10]]);
+    const other = GuestMemory.create(regions);
+    for (const { id } of regions) for (const page of memory.pages(id)) other.setPage(id, page);
+    const restored = other.space(['ram', 'odd']);
+    for (const [index, pa] of written.entries()) expect(load64(restored, pa)).toBe(BigInt(index + 1));
+    expect([...other.pages('ram')].length).toBe(4);
+  });
+});

@@ -253,14 +253,44 @@ describe('J2 replay: dma steps', () => {
     });
   });
 
-  it('steps that need what is not there fail by name', async () => {
-    const { take } = setUp();
-    for (const step of [
-      { op: 'snapshot', as: 'a' },
-      { op: 'restore', from: 'a' },
-    ]) {
-      expect((await take(step))?.expected).toEqual([`step ${step.op}`]);
-    }
+  describe('A47 snapshot and restore', () => {
+    const write = (hex: string) => ({ op: 'mem.write', pa: '0x40000010', hex });
+    const look = (hex: string) => ({ op: 'mem.read', pa: '0x40000010', size: 1, expect: hex });
+    const register = (offset: string) => ({ op: 'mmio.write', offset, size: 4, value: '0x21' });
+    const value = (offset: string, expected: string) => ({
+      op: 'mmio.read',
+      offset,
+      size: 4,
+      expect: expected,
+    });
+
+    it('take memory, registers and faults back, as often as asked', async () => {
+      const { take } = setUp();
+      const steps = [
+        write('01'),
+        register('0x28'),
+        { op: 'snapshot', as: 'a' },
+        write('02'),
+        register('0x98'),
+        { op: 'snapshot', as: 'b' },
+        { op: 'restore', from: 'a' },
+        look('01'),
+        value('0x28', '0x21'),
+        value('0x98', '0x0'),
+        write('03'),
+        { op: 'restore', from: 'b' },
+        look('02'),
+        value('0x98', '0x21'),
+        { op: 'restore', from: 'a' },
+        look('01'),
+      ];
+      for (const step of steps) expect(await take(step)).toBeUndefined();
+    });
+
+    it('a restore of what was never taken is a difference', async () => {
+      const { take } = setUp();
+      expect(await take({ op: 'restore', from: 'a' })).toMatchObject({ got: ['no snapshot of that name'] });
+    });
   });
 });
 

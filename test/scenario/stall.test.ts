@@ -136,6 +136,21 @@ describe.each([
     expect(await play(done, caches)).toBeUndefined();
   });
 
+  it('A47: a stalled access goes back with a snapshot, and may end in another way', async () => {
+    const steps = [
+      stall('a', '0x40000000'),
+      { op: 'snapshot', as: 'held' },
+      ...resume(0, 0, 1 << 13),
+      outcome('a', { result: 'abort' }),
+      { op: 'restore', from: 'held' },
+      ...resume(0, 0, 0),
+      outcome('a', { result: 'raz-wi' }),
+      { op: 'restore', from: 'held' },
+      { op: 'events', expect: [['0x10', '0x0', '0x0', '0x0']], mask: ['0xff', '0x0', '0x0', '0x0'] },
+    ];
+    expect(await play(steps, caches)).toBeUndefined();
+  });
+
   it('CMD_STALL_TERM, a full queue, a reset', async () => {
     const steps = [
       stall('a', '0x40000000'),
