@@ -20,7 +20,7 @@ import {
 } from '../arch/events.js';
 import { get, getAddress } from '../arch/layout.js';
 import { BANKS, type RegisterKey } from '../arch/registers.js';
-import { SECURE, type SecurityState } from '../arch/security.js';
+import { NON_SECURE, SECURE, type SecurityState } from '../arch/security.js';
 import { L1CD, L1STD, STE } from '../arch/structures.js';
 import { readFeatures } from '../smmu/features.js';
 import { brokenCdRules } from '../smmu/tbu/cd.js';
@@ -84,9 +84,16 @@ export function tableHalf(translation: Translation): 0 | 1 | -1 {
     : selectLpaeHalf(context.cd, lo, hi, context.singlePrivilege);
 }
 
-/** The table that a stage of the translation walks; undefined where it has none. */
-export function tableOf(translation: Translation, stage: Stage): TranslationTable | undefined {
-  if (stage === 2) return steOf(translation)?.stage2;
+/**
+ * The table that a stage of the translation walks; undefined where it has none.
+ * @param ipaSpace a Secure stream's stage 2 has a table for each of its IPA spaces (IHI 0070 3.10.2.2).
+ */
+export function tableOf(
+  translation: Translation,
+  stage: Stage,
+  ipaSpace: SecurityState = NON_SECURE,
+): TranslationTable | undefined {
+  if (stage === 2) return steOf(translation)?.[ipaSpace === SECURE ? 'stage2Secure' : 'stage2'];
   const cd = findStep(translation, 'context')?.context.cd;
   const half = tableHalf(translation);
   return half < 0 ? undefined : half === 1 ? cd?.ttb1 : cd?.ttb0;
@@ -294,8 +301,8 @@ function lastDescriptor(translation: Translation, stage: Stage): StepOf<'descrip
 function translationReason(translation: Translation, fault: Fault): Reason {
   const early = fault.stage === 1 ? stage1RangeReason(translation) : stage2RangeReason(translation);
   if (early !== undefined) return early;
-  const { stage, level, address, lo, hi } = lastDescriptor(translation, fault.stage)!;
-  const table = tableOf(translation, stage)!;
+  const { stage, level, address, ipaSpace, lo, hi } = lastDescriptor(translation, fault.stage)!;
+  const table = tableOf(translation, stage, ipaSpace)!;
   const { text } = describeDescriptor(table, stage, level, lo, hi);
   return because(
     `stage ${stage} level ${level} descriptor at ${hex(address)} is ${text}`,
@@ -340,11 +347,11 @@ function stage1RangeReason(translation: Translation): Reason | undefined {
 }
 
 function stage2RangeReason(translation: Translation): Reason | undefined {
-  const { inputBits, lpae } = tableOf(translation, 2)!;
-  const { ipa } = findLast(translation, 'stage2')!;
+  const { ipa, ipaSpace } = findLast(translation, 'stage2')!;
+  const { inputBits, lpae } = tableOf(translation, 2, ipaSpace)!;
   if (ipa < 2 ** inputBits) return undefined;
   return because(
-    `IPA ${hex(ipa)} exceeds the ${inputBits} bits of STE.S2T0SZ == ${(lpae ? 32 : 64) - inputBits}`,
+    `IPA ${hex(ipa)} exceeds the ${inputBits} bits of STE.${ipaSpace === SECURE ? 'S_' : ''}S2T0SZ == ${(lpae ? 32 : 64) - inputBits}`,
     'IHI 0070 3.4',
   );
 }
@@ -356,8 +363,8 @@ function sizeReason(translation: Translation, { stage }: Fault): Reason {
     const limit = context.ste.config === 4 ? `OAS of ${oas}` : `IAS of ${ias}`;
     return because(`the address exceeds the ${limit} bits, and stage 1 does not translate`, 'IHI 0070 3.4');
   }
-  const { level, address, lo, hi } = lastDescriptor(translation, stage)!;
-  const table = tableOf(translation, stage)!;
+  const { level, address, ipaSpace, lo, hi } = lastDescriptor(translation, stage)!;
+  const table = tableOf(translation, stage, ipaSpace)!;
   const out = describeDescriptor(table, stage, level, lo, hi).address;
   const field = table.lpae ? 'VMSAv8-32 LPAE' : stage === 1 ? 'CD.IPS' : 'STE.S2PS';
   // Within the outputs of LPAE, but a next-level table beyond the OAS.

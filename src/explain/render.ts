@@ -24,7 +24,14 @@ import {
   printPermissions,
   wrap,
 } from './text.js';
-import { findStep, type Step, type StepOf, type StructureName, type Translation } from './trace.js';
+import {
+  findStep,
+  type Step,
+  type StepOf,
+  type StructureName,
+  securityOf,
+  type Translation,
+} from './trace.js';
 
 /** Where an access comes from, where that is known. */
 export interface Origin {
@@ -201,11 +208,14 @@ function renderTlbHit(report: Report, { pa, own, parent, sizeBits }: StepOf<'tlb
 }
 
 function renderStage2(report: Report, translation: Translation, step: StepOf<'stage2'>, inset: string): void {
-  const { ipa, faultClass } = step;
+  const { ipa, ipaSpace, faultClass } = step;
   const label = inset === '  ' ? 'stage 2' : '  stage 2';
-  const table = tableOf(translation, 2)!;
-  const described = step === findStep(translation, 'stage2') ? `; ${printTable(table)}` : '';
-  report.add(label, `ipa ${hex(ipa)} of ${PURPOSES[faultClass]}${described}`, walkSection(table));
+  const table = tableOf(translation, 2, ipaSpace)!;
+  const first = translation.steps.find((other) => other.kind === 'stage2' && other.ipaSpace === ipaSpace);
+  const described = step === first ? `; ${printTable(table)}` : '';
+  // A Secure stream's IPA is in one of two spaces (IHI 0070 3.10.2.2).
+  const space = securityOf(translation) === SECURE ? `${SECURITY_NAMES[ipaSpace]} ` : '';
+  report.add(label, `${space}ipa ${hex(ipa)} of ${PURPOSES[faultClass]}${described}`, walkSection(table));
 }
 
 function spaceNote(space: SecurityState): string {
@@ -215,10 +225,10 @@ function spaceNote(space: SecurityState): string {
 function renderDescriptor(
   report: Report,
   translation: Translation,
-  { stage, level, address, pa, space, lo, hi }: StepOf<'descriptor'>,
+  { stage, level, address, pa, space, ipaSpace, lo, hi }: StepOf<'descriptor'>,
   inset: string,
 ): void {
-  const table = tableOf(translation, stage)!;
+  const table = tableOf(translation, stage, ipaSpace)!;
   const { text } = describeDescriptor(table, stage, level, lo, hi);
   const where = address === pa ? `pa ${hex(pa)}` : `ipa ${hex(address)} pa ${hex(pa)}`;
   const label = `${stage === 1 ? '  ' : inset}level ${level}`;

@@ -36,7 +36,12 @@ export type Step =
       readonly parent: number;
       readonly sizeBits: number;
     }
-  | { readonly kind: 'stage2'; readonly ipa: number; readonly faultClass: number }
+  | {
+      readonly kind: 'stage2';
+      readonly ipa: number;
+      readonly ipaSpace: SecurityState;
+      readonly faultClass: number;
+    }
   | { readonly kind: 'stage2-hit'; readonly pa: number; readonly permissions: number }
   | {
       readonly kind: 'descriptor';
@@ -45,6 +50,8 @@ export type Step =
       readonly address: number;
       readonly pa: number;
       readonly space: SecurityState;
+      /** Of a stage 2 descriptor: whose table it is part of. */
+      readonly ipaSpace: SecurityState;
       readonly lo: number;
       readonly hi: number;
     }
@@ -88,6 +95,7 @@ export class Trace implements TranslationObserver {
   readonly steps: Step[] = [];
   readonly #iovaOffset: number;
   #ipaOffset = 0;
+  #ipaSpace: SecurityState = NON_SECURE;
 
   constructor(transaction: Transaction) {
     this.#iovaOffset = transaction.iovaLo & (PAGE_BYTES - 1);
@@ -119,11 +127,12 @@ export class Trace implements TranslationObserver {
     this.steps.push({ kind: 'tlb-hit', pa: outPage * PAGE_BYTES + this.#iovaOffset, own, parent, sizeBits });
   }
 
-  stage2(ipa: number, faultClass: number): void {
+  stage2(ipa: number, ipaSpace: SecurityState, faultClass: number): void {
+    this.#ipaSpace = ipaSpace;
     // For the access itself the walker may ask by page; people look for the IPA of the access.
     this.#ipaOffset = faultClass === CLASS_IN ? this.#iovaOffset : ipa % PAGE_BYTES;
     const whole = ipa - (ipa % PAGE_BYTES) + this.#ipaOffset;
-    this.steps.push({ kind: 'stage2', ipa: whole, faultClass });
+    this.steps.push({ kind: 'stage2', ipa: whole, ipaSpace, faultClass });
   }
 
   stage2Hit(outPage: number, permissions: number): void {
@@ -139,7 +148,8 @@ export class Trace implements TranslationObserver {
     lo: number,
     hi: number,
   ): void {
-    this.steps.push({ kind: 'descriptor', stage, level, address, pa, space, lo, hi });
+    const ipaSpace = this.#ipaSpace;
+    this.steps.push({ kind: 'descriptor', stage, level, address, pa, space, ipaSpace, lo, hi });
   }
 
   leaf(stage: Stage, outPage: number, permissions: number): void {

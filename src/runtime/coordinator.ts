@@ -178,7 +178,8 @@ export class RunningMachine {
 
   /**
    * Unplugs a device, of the machine file or plugged in since: its DMA under way ends after the accesses in flight, its
-   * stream ends where this machine's software programmed it, and its name, place and StreamID are free.
+   * stream ends where this machine's software programmed it, and its name, place and StreamID are free. An access that
+   * is stalled is in flight until software has resumed or terminated it.
    * @throws PlugError for a device that is not there, or with which something else is being done.
    */
   async unplugDevice(id: string): Promise<void> {

@@ -45,6 +45,11 @@ describe('machines/', () => {
     const { smmus, devices } = machine('secure-island.yaml');
     expect(smmus.map(({ config }) => config.idr.S_IDR1 >>> 31)).toEqual([1, 0]);
     expect(devices.map(({ SEC_SID }) => SEC_SID)).toEqual([0, 1, 0]);
+    const behindFirst = devices.filter(({ smmu }) => smmu === 0);
+    expect(
+      behindFirst.map(({ StreamID }) => StreamID),
+      'A33: one StreamID, two streams',
+    ).toEqual([0x10, 0x10]);
   });
 
   test('server-8-smmus has eight SMMUs with three devices each, and interrupts of their own', () => {

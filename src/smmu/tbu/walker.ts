@@ -51,7 +51,7 @@ export interface WalkObserver {
     hi: number,
   ): void;
   /** A stage 2 translation begins, for the access itself, a stage 1 descriptor or a CD. */
-  stage2(ipa: number, faultClass: number): void;
+  stage2(ipa: number, ipaSpace: SecurityState, faultClass: number): void;
   /** A STAGE_2 entry of the TLB answers; pages are addresses / 4096. */
   stage2Hit(outPage: number, permissions: number): void;
   /** A stage has come to a leaf: where it leads and what it permits. */
@@ -185,7 +185,7 @@ export class Walker {
     const table = ipaSpace === SECURE ? context.ste.stage2Secure! : context.ste.stage2!;
     this.faultIpa = ipa;
     this.faultIpaSpace = ipaSpace;
-    this.observer?.stage2(ipa, faultClass);
+    this.observer?.stage2(ipa, ipaSpace, faultClass);
     const page = Math.floor(ipa / 4096);
     const pageLo = page | 0;
     const pageHi = (page / TWO_32) | 0;
