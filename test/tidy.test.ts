@@ -26,7 +26,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   scenario: ['arch', 'memory', 'smmu', 'bus', 'devices', 'software', 'iommufd', 'explain', 'machine'],
   snapshot: ['arch', 'memory', 'smmu', 'bus', 'devices', 'software', 'iommufd', 'machine', 'runtime'],
   cli: ['arch', 'explain', 'machine', 'runtime', 'scenario', 'snapshot', 'stress'],
-  workers: ['arch', 'memory', 'smmu', 'bus', 'devices', 'software', 'machine', 'runtime'],
+  workers: ['arch', 'memory', 'smmu', 'bus', 'devices', 'software', 'machine', 'runtime', 'stress'],
 };
 
 /** Packages and the only folders that may know them. */

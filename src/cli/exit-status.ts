@@ -21,10 +21,16 @@ const FILE_PROBLEMS: Readonly<Record<string, string>> = {
   ENOENT: 'no such file',
   EISDIR: 'is a directory',
   EACCES: 'permission denied',
+  ENOSPC: 'no space left on the device',
 };
 
+/** What is wrong with a file, in words. @throws what is no problem of a file. */
+export function fileProblem(error: unknown): string {
+  if (!(error instanceof Error) || !('code' in error)) throw error;
+  return FILE_PROBLEMS[String(error.code)] ?? error.message;
+}
+
 /** The complaint about a file that could not be read. */
-export function unreadable(file: string, error: unknown): unknown {
-  if (!(error instanceof Error) || !('code' in error)) return error;
-  return new UsageError(`${file}: ${FILE_PROBLEMS[String(error.code)] ?? error.message}`);
+export function unreadable(file: string, error: unknown): UsageError {
+  return new UsageError(`${file}: ${fileProblem(error)}`);
 }

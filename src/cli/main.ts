@@ -9,6 +9,7 @@ import { hideBin } from 'yargs/helpers';
 import { DEFECT, USAGE, UsageError } from './exit-status.js';
 import { decodeOptions, explainOptions } from './explain-options.js';
 import { cacheEntries, laneCount, machineOptions } from './options.js';
+import { stressOptions } from './stress-options.js';
 import { complain, endQuietlyOnClosedPipe } from './terminal.js';
 
 const EPILOGUE = 'Exit status: 0 as it should be, 1 not so, 2 a wrong command line or an unreadable file.';
@@ -52,13 +53,19 @@ const cli = yargs(hideBin(process.argv))
           describe: 'DMA threads (default: one per processor, no more than devices with work)',
           type: 'string',
           requiresArg: true,
-          coerce: laneCount,
+          coerce: laneCount('lanes'),
         })
         .example('$0 run machines/one-smmu.yaml', 'One SMMU, one device: the default machine')
         .example('$0 run board.yaml --set smmus.smmu0.tlb=off', 'The same workload without a TLB')
         .example('$0 run board.yaml --json', 'The report as JSON')
         .epilogue(EPILOGUE),
     async (args) => finish((await import('./run.js')).run(args)),
+  )
+  .command(
+    'stress <file>',
+    'Change everything under running DMA, in threads, and judge every access',
+    (command) => stressOptions(command).epilogue(EPILOGUE),
+    async (args) => finish((await import('./stress.js')).stress(args)),
   )
   .command(
     'replay <files..>',

@@ -18,10 +18,12 @@ export function cacheEntries(option: string): (text: string) => number {
 const LANES_MAX = 128;
 
 /** How many threads do DMA. */
-export function laneCount(text: string): number {
-  const lanes = /^[0-9]{1,3}$/.test(text) ? Number(text) : 0;
-  if (lanes >= 1 && lanes <= LANES_MAX) return lanes;
-  throw new UsageError(`--lanes: '${text}' is not a number from 1 to ${LANES_MAX}`);
+export function laneCount(option: string): (text: string) => number {
+  return (text) => {
+    const lanes = /^[0-9]{1,3}$/.test(text) ? Number(text) : 0;
+    if (lanes >= 1 && lanes <= LANES_MAX) return lanes;
+    throw new UsageError(`--${option}: '${text}' is not a number from 1 to ${LANES_MAX}`);
+  };
 }
 
 /** A machine file and what the command line changes in it. */

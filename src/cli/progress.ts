@@ -18,23 +18,45 @@ function progressLine({ accesses, bytes, aborts, devicesDone, devices }: RunProg
   return `  ${devicesDone} of ${devices} devices done, ${accesses} accesses, ${mebibytes} MiB, ${aborts} aborts`;
 }
 
-export class ProgressPrinter {
-  #announced = 0;
-  #changing = false;
+/** A line on a terminal that is written over and over; nothing anywhere else. */
+export class ChangingLine {
+  readonly #isShown: boolean;
+  #isThere = false;
 
-  show(progress: RunProgress): void {
-    this.clear();
-    const current = PHASES.findIndex(({ phase }) => phase === progress.phase);
-    // A phase may be over before anybody asks for progress; it is told all the same.
-    for (; this.#announced <= current; this.#announced++) say(PHASES[this.#announced]!.line);
-    if (!process.stderr.isTTY || progress.phase !== 'dma') return;
-    process.stderr.write(progressLine(progress));
-    this.#changing = true;
+  constructor(isWanted = true) {
+    this.#isShown = isWanted && process.stderr.isTTY === true;
   }
 
-  /** Takes the changing line away, before something else is printed. */
+  show(text: string): void {
+    if (!this.#isShown) return;
+    // What is wider than the terminal would leave a piece behind.
+    process.stderr.write(ERASE_LINE + text.slice(0, process.stderr.columns - 1));
+    this.#isThere = true;
+  }
+
+  /** Takes the line away, before something else is printed. */
   clear(): void {
-    if (this.#changing) process.stderr.write(ERASE_LINE);
-    this.#changing = false;
+    if (this.#isThere) process.stderr.write(ERASE_LINE);
+    this.#isThere = false;
+  }
+}
+
+export class ProgressPrinter {
+  readonly #line = new ChangingLine();
+  #announced = 0;
+
+  show(progress: RunProgress): void {
+    const current = PHASES.findIndex(({ phase }) => phase === progress.phase);
+    // A phase may be over before anybody asks for progress; it is told all the same.
+    for (; this.#announced <= current; this.#announced++) {
+      this.#line.clear();
+      say(PHASES[this.#announced]!.line);
+    }
+    if (progress.phase === 'dma') this.#line.show(progressLine(progress));
+    else this.#line.clear();
+  }
+
+  clear(): void {
+    this.#line.clear();
   }
 }

@@ -8,22 +8,11 @@ import { renderReport } from '../runtime/report-table.js';
 import { type RunOptions, runMachine } from '../runtime/run.js';
 import { MachineFailure } from '../runtime/supervisor.js';
 import { FAILURE, SUCCESS } from './exit-status.js';
+import { interruptible } from './interrupt.js';
 import { isSound, loadMachineFile, reportDiagnostics } from './machine-file.js';
 import type { MachineArguments } from './options.js';
 import { ProgressPrinter } from './progress.js';
 import { colours, complain, counted, say } from './terminal.js';
-
-/** Ctrl-C, once: the workload ends early and is reported. Twice: Node's own way, at once. */
-async function interruptible<Result>(work: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
-  const controller = new AbortController();
-  const stop = () => controller.abort();
-  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, stop);
-  try {
-    return await work(controller.signal);
-  } finally {
-    for (const name of ['SIGINT', 'SIGTERM'] as const) process.removeListener(name, stop);
-  }
-}
 
 function introduce({ name, smmus, devices, software, workload }: Machine): void {
   const counts = [

@@ -1,7 +1,6 @@
 /** A run's report as text for a terminal: tables without colours. */
 import type { RunReport } from './report.js';
-
-type Cell = string | number;
+import { table } from './text-table.js';
 
 /** The whole report, ending in one line that says how it went. */
 export function renderReport(report: RunReport): string {
@@ -71,23 +70,4 @@ function renderVerdict(report: RunReport): string {
   const failures = report.failures.length + report.failuresOmitted;
   const verdict = report.ok ? 'everything as expected' : `${failures} failure${failures === 1 ? '' : 's'}`;
   return `${report.machine}: ${verdict}; ${report.verifiedBytes} bytes of memory verified${contested}, ${seconds} s`;
-}
-
-/** Columns of numbers are set to the right, the last column is not padded. */
-function table(head: readonly string[], rows: readonly (readonly Cell[])[]): string {
-  const right = head.map(
-    (_, column) => rows.length > 0 && rows.every((row) => typeof row[column] === 'number'),
-  );
-  const text = [head, ...rows].map((row) => row.map(String));
-  const widths = head.map((_, column) => Math.max(...text.map((row) => row[column]!.length)));
-  return text
-    .map((row) =>
-      row
-        .map((cell, column) =>
-          right[column] ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!),
-        )
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n');
 }

@@ -77,6 +77,11 @@ export interface StressPlan {
   readonly streams: readonly StreamPlan[];
 }
 
+/** A machine that a stress run can do nothing with; the message says why. */
+export class UnfitMachine extends Error {
+  override readonly name = 'UnfitMachine';
+}
+
 /** A region's memory, handed out from its base on. */
 class Share {
   #next: number;
@@ -90,7 +95,8 @@ class Share {
   take(sizeBytes: number): number {
     const base = this.#next;
     this.#next = Math.ceil((base + sizeBytes) / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
-    if (this.#next > this.#end) throw new Error('the memory of this machine is too small for a stress run');
+    if (this.#next > this.#end)
+      throw new UnfitMachine('the memory of this machine is too small for a stress run');
     return base;
   }
 
@@ -107,11 +113,11 @@ interface Home {
   readonly devices: readonly number[];
 }
 
-/** @throws Error when no device sits behind an SMMU, or a region is too small. */
+/** @throws UnfitMachine when no device sits behind an SMMU, or a region is too small. */
 export function planStress(machine: Machine, seed: number): StressPlan {
   const random = new Random(seed, 0);
   const homes = homesOf(machine);
-  if (homes.length === 0) throw new Error('no device of this machine sits behind an SMMU');
+  if (homes.length === 0) throw new UnfitMachine('no device of this machine sits behind an SMMU');
   const shares = sharesOf(machine, homes);
   const streams: StreamPlan[] = [];
   const interfaces = homes.map(({ smmu, security, devices }, index): InterfacePlan => {

@@ -3,12 +3,12 @@
  * opened without a network. Light or dark as the reader's system has it, one column on a phone.
  */
 import type { Latency } from '../runtime/latency.js';
+import type { Finding } from './finding.js';
 import { type Html, html } from './html.js';
 import { type Plot, type PlotLine, renderPlot } from './plot.js';
 import { drawnDevices, hitShares, percentiles, perSecond } from './rates.js';
 import type {
   DeviceStressReport,
-  FindingReport,
   SmmuStressReport,
   StressReport,
   TrafficCounters,
@@ -23,7 +23,6 @@ const LINES_MAX = 8;
 const PERCENTILES = ['p50', 'p90', 'p99'] as const;
 
 export function renderHtml(report: StressReport): string {
-  const behindNone = report.devices.filter(({ smmu }) => smmu === null);
   const page = html`<!doctype html>
 <html lang="en">
 <head>
@@ -35,26 +34,26 @@ export function renderHtml(report: StressReport): string {
 </head>
 <body>
 <header>
-<h1>${report.machine} <span class="${report.ok ? 'good' : 'bad'}">${report.ok ? 'no finding' : 'not as it should be'}</span></h1>
+<h1>${report.machine} ${badge(report)}</h1>
 <p>${verdict(report)}</p>
 </header>
 <main>
-${tiles(report)}${findings(report)}${report.smmus.map((smmu) => smmuSection(report, smmu))}${
-  behindNone.length === 0
-    ? ''
-    : html`<section><h2>Devices behind no SMMU</h2>${deviceTable(behindNone)}</section>
-`
-}${operations(report)}${events(report)}${memory(report)}${settings(report)}</main>
+${tiles(report)}${findings(report)}${report.smmus.map((smmu) => smmuSection(report, smmu))}${operations(report)}${memory(report)}${settings(report)}</main>
 </body>
 </html>
 `;
   return page.text;
 }
 
+function badge({ ok, settings }: StressReport): Html {
+  if (!ok) return html`<span class="bad">not as it should be</span>`;
+  return settings.checked ? html`<span class="good">no finding</span>` : html`<span>not checked</span>`;
+}
+
 function tiles(report: StressReport): Html {
   const sum = (key: keyof TrafficCounters) => report.smmus.reduce((total, smmu) => total + smmu[key], 0);
   const transactions = sum('transactions');
-  const seconds = report.elapsedMs / 1000;
+  const ms = report.elapsedMs;
   const slowest = report.smmus
     .map(({ latency }) => latency)
     .filter((latency) => latency !== null)
@@ -62,32 +61,46 @@ function tiles(report: StressReport): Html {
   const tile = (name: string, value: string) => html`<div><dt>${name}</dt><dd>${value}</dd></div>
 `;
   return html`<dl class="tiles">
-${tile('findings', countText(report.findings.length + report.findingsOmitted))}${tile('transactions', countText(transactions))}${tile('per second', seconds > 0 ? countText(transactions / seconds) : '-')}${tile('TLB hit rate', hitRate(report.smmus))}${tile('99th percentile', slowest === 0 ? '-' : nanosecondsText(slowest))}${tile(
+${tile('findings', countText(report.findings.length))}${tile('transactions', countText(transactions))}${tile('per second', ms === null || ms === 0 ? '-' : countText((transactions * 1000) / ms))}${tile('TLB hit rate', hitRate(report.smmus))}${tile('99th percentile', slowest === 0 ? '-' : nanosecondsText(slowest))}${tile(
   'invalidations',
   countText(report.smmus.reduce((total, { invalidations }) => total + invalidations, 0)),
-)}${tile('duration', durationText(report.elapsedMs))}</dl>
+)}${ms === null ? '' : tile('duration', durationText(ms))}</dl>
 `;
 }
 
-function findings({ findings, findingsOmitted, failure }: StressReport): Html | string {
+function findings({ findings, failure }: StressReport): Html | string {
   if (findings.length === 0 && failure === null) return '';
-  const one = ({ kind, summary, details }: FindingReport) => html`<details class="finding" open>
-<summary><b>${kind}</b> ${summary}</summary>
+  const one = ({ kind, actor, summary, details }: Finding) => html`<details class="finding" open>
+<summary><b>${kind}</b> ${actor}: ${summary}</summary>
 <pre>${details.join('\n')}</pre>
 </details>
 `;
   return html`<section><h2>Findings</h2>
-${failure === null ? '' : html`<p class="bad">${failure}</p>`}${findings.map(one)}${findingsOmitted === 0 ? '' : html`<p>and ${findingsOmitted} more</p>`}</section>
+${failure === null ? '' : html`<p class="bad">${failure}</p>`}${findings.map(one)}</section>
 `;
 }
 
 function smmuSection(report: StressReport, smmu: SmmuStressReport): Html {
   const devices = report.devices.filter((device) => device.smmu === smmu.id);
+  const head = ['SMMU', 'transactions', 'hits', 'misses', 'walks', 'commands', 'invalidations', 'events'];
+  const row = [
+    ...[smmu.id, smmu.transactions, smmu.hits, smmu.misses, smmu.walks, smmu.commands],
+    ...[smmu.invalidations, smmu.events, ...latencyCells(smmu.latency)],
+  ];
+  return html`<section><h2>${smmu.id}</h2>
+${report.timesMs.length === 0 ? '' : smmuPlots(report, smmu, devices)}${table([...head, ...LATENCY_HEAD], [row])}${deviceTable(devices)}</section>
+`;
+}
+
+function smmuPlots(
+  report: StressReport,
+  smmu: SmmuStressReport,
+  devices: readonly DeviceStressReport[],
+): Html {
   const drawn = drawnDevices(devices, LINES_MAX);
   const lines = (values: (series: TrafficSeries) => (number | null)[]): PlotLine[] =>
     drawn.map(({ name, series }, index) => ({ name, style: `c${index}`, values: values(series) }));
-  return html`<section><h2>${smmu.id}</h2>
-<div class="plots">
+  return html`<div class="plots">
 ${plot(report, {
   title: 'Throughput',
   unit: 'transactions a second',
@@ -103,16 +116,6 @@ ${plot(report, {
     ? ''
     : devices.map((device) => latencyPlot(report, `Latency of ${device.id}`, device.series))
 }</div>
-${table(
-  ['SMMU', 'transactions', 'hits', 'misses', 'walks', 'commands', 'invalidations', 'events', ...LATENCY_HEAD],
-  [
-    [
-      smmu.id,
-      ...[smmu.transactions, smmu.hits, smmu.misses, smmu.walks, smmu.commands, smmu.invalidations],
-      ...[smmu.events, ...latencyCells(smmu.latency)],
-    ],
-  ],
-)}${deviceTable(devices)}</section>
 `;
 }
 
@@ -132,26 +135,19 @@ function operations({ operations }: StressReport): Html | string {
   if (operations.length === 0) return '';
   return html`<section><h2>Software</h2>
 ${table(
-  ['SMMU', 'operation', 'count', ...LATENCY_HEAD],
-  operations.map(({ smmu, operation, count, latency }) => [smmu, operation, count, ...latencyCells(latency)]),
+  ['software', 'operation', 'count', ...LATENCY_HEAD],
+  operations.map(({ actor, operation, count, latency }) => [
+    actor,
+    operation,
+    count,
+    ...latencyCells(latency),
+  ]),
 )}</section>
 `;
 }
 
-function events({ events, eventsOmitted }: StressReport): Html | string {
-  if (events.length === 0) return '';
-  const rows = events.map(({ smmu, queue, name, fields, count }) => [
-    ...[smmu, queue, name, count],
-    Object.entries(fields)
-      .map(([field, value]) => `${field}=${value}`)
-      .join(' '),
-  ]);
-  return html`<section><h2>Events</h2>
-${table(['SMMU', 'queue', 'event', 'count', 'fields'], rows)}${eventsOmitted === 0 ? '' : html`<p>and ${eventsOmitted} other kinds of records</p>`}</section>
-`;
-}
-
-function memory(report: StressReport): Html {
+function memory(report: StressReport): Html | string {
+  if (report.timesMs.length === 0) return '';
   return html`<section><h2>Memory</h2>
 <div class="plots">
 ${plot(report, {

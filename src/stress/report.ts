@@ -3,7 +3,7 @@
  * are made. Counters of a series are cumulative, one value for each moment of `timesMs`; rates are their differences.
  */
 import type { Latency } from '../runtime/latency.js';
-import type { EventReport } from '../runtime/report.js';
+import type { Finding } from './finding.js';
 
 /** What was asked for: with the machine file, enough to ask for it again. */
 export interface StressSettings {
@@ -46,31 +46,26 @@ export interface SmmuStressReport extends TrafficCounters {
 
 export interface DeviceStressReport extends TrafficCounters {
   readonly id: string;
-  readonly smmu: string | null;
+  readonly smmu: string;
   readonly StreamID: string;
   readonly SEC_SID: string;
   readonly bytes: number;
   readonly aborts: number;
   readonly events: number;
+  /** Accesses that the checker judged, and those that it could not: too much had changed meanwhile. */
+  readonly checked: number;
+  readonly unjudged: number;
   readonly latency: Latency | null;
   readonly series: TrafficSeries;
 }
 
 /** One kind of work that the software did: `map`, `unmap`, `swap CD`. */
 export interface OperationReport {
-  readonly smmu: string;
+  /** Of which interface: `smmu0/non-secure`. */
+  readonly actor: string;
   readonly operation: string;
   readonly count: number;
   readonly latency: Latency | null;
-}
-
-/** Something that must not happen, did. */
-export interface FindingReport {
-  readonly kind: string;
-  /** One sentence. */
-  readonly summary: string;
-  /** Lines: the access, the entry and its origin, the change, the missing command. */
-  readonly details: readonly string[];
 }
 
 export interface StressReport {
@@ -81,7 +76,8 @@ export interface StressReport {
   /** Which thread died or hung, and its state then. */
   readonly failure: string | null;
   readonly settings: StressSettings;
-  readonly elapsedMs: number;
+  /** Null in deterministic mode, which knows no time and has no series. */
+  readonly elapsedMs: number | null;
   /** Moments of the series, from the start of the load. */
   readonly timesMs: readonly number[];
   /** Resident memory of the process at those moments. */
@@ -89,8 +85,5 @@ export interface StressReport {
   readonly smmus: readonly SmmuStressReport[];
   readonly devices: readonly DeviceStressReport[];
   readonly operations: readonly OperationReport[];
-  readonly events: readonly EventReport[];
-  readonly eventsOmitted: number;
-  readonly findings: readonly FindingReport[];
-  readonly findingsOmitted: number;
+  readonly findings: readonly Finding[];
 }

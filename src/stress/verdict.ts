@@ -3,9 +3,10 @@ import type { StressReport } from './report.js';
 import { countText, durationText } from './units.js';
 
 export function verdict(report: StressReport): string {
-  const found = report.findings.length + report.findingsOmitted;
+  const found = report.findings.length;
   const transactions = report.smmus.reduce((total, smmu) => total + smmu.transactions, 0);
-  const work = `${countText(transactions)} transactions in ${durationText(report.elapsedMs)}`;
+  const time = report.elapsedMs === null ? '' : ` in ${durationText(report.elapsedMs)}`;
+  const work = `${countText(transactions)} transactions${time}`;
   const how =
     report.end === 'failed' ? ', ended by a failure' : report.end === 'interrupted' ? ', interrupted' : '';
   const what = report.settings.checked ? `${found} finding${found === 1 ? '' : 's'}` : 'not checked';

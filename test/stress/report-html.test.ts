@@ -32,9 +32,8 @@ describe('H7 the HTML report', () => {
       failure: evil,
       devices: [{ ...device(evil, 100), StreamID: evil, SEC_SID: evil }, device('nic1', 1)],
       smmus: sampleReport().smmus.map((smmu) => ({ ...smmu, id: evil })),
-      operations: [{ smmu: evil, operation: evil, count: 1, latency: null }],
-      events: [{ smmu: evil, queue: evil, name: evil, fields: { [evil]: evil }, count: 1 }],
-      findings: [{ kind: evil, summary: evil, details: [evil] }],
+      operations: [{ actor: evil, operation: evil, count: 1, latency: null }],
+      findings: [{ kind: 'wrong-data', actor: evil, summary: evil, details: [evil] }],
       settings: { ...sampleReport().settings, profile: evil, limit: evil, mutation: evil },
     });
     const page = renderHtml({ ...report, devices: report.devices.map((d) => ({ ...d, smmu: evil })) });

@@ -18,6 +18,7 @@ export function series(count: number, rate: number): TrafficSeries {
 export function device(id: string, rate: number, moments = 10): DeviceStressReport {
   return {
     ...{ id, smmu: 'smmu0', StreamID: '0x10', SEC_SID: 'non-secure', bytes: 640, aborts: 1, events: 1 },
+    ...{ checked: 5, unjudged: 0 },
     ...{ transactions: rate * moments, hits: 3, misses: 1, walks: 1, latency: LATENCY },
     series: series(moments, rate),
   };
@@ -43,11 +44,8 @@ export function sampleReport(changes: Partial<StressReport> = {}): StressReport 
       },
     ],
     devices: [device('nic0', 100)],
-    operations: [{ smmu: 'smmu0', operation: 'unmap', count: 17, latency: LATENCY }],
-    events: [],
-    eventsOmitted: 0,
+    operations: [{ actor: 'smmu0/non-secure', operation: 'unmap', count: 17, latency: LATENCY }],
     findings: [],
-    findingsOmitted: 0,
     ...changes,
   };
 }

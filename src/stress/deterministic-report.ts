@@ -1,0 +1,77 @@
+/** The report of a deterministic stress run: without time, and so the same for the same run. */
+import { SECURITY_NAMES } from '../arch/security.js';
+import type { Machine } from '../machine/types.js';
+import { hex } from '../runtime/expected-events.js';
+import type { TbuCounters } from '../smmu/tbu/tbu.js';
+import type { DeterministicOptions } from './deterministic.js';
+import type { StressOutcome } from './outcome.js';
+import { planStress } from './plan.js';
+import type { DeviceStressReport, SmmuStressReport, StressReport, TrafficCounters } from './report.js';
+
+const NO_SERIES = { transactions: [], hits: [], misses: [], latency: [] };
+
+export function deterministicReport(
+  machine: Machine,
+  options: DeterministicOptions,
+  outcome: StressOutcome,
+): StressReport {
+  const { profile, seed, check, mutate, operations } = options;
+  return {
+    machine: machine.name,
+    ok: outcome.findings.length === 0,
+    end: 'done',
+    failure: null,
+    settings: {
+      ...{ profile, seed, mode: 'deterministic', threads: 1, limit: `${operations} operations` },
+      ...{ checked: check, mutation: mutate ?? null },
+    },
+    elapsedMs: null,
+    timesMs: [],
+    residentBytes: [],
+    smmus: outcome.smmus.map(smmuReport),
+    devices: deviceReports(machine, seed, outcome),
+    operations: outcome.software.flatMap(({ name, operations }) =>
+      Object.entries(operations).map(([operation, count]) => ({
+        actor: name,
+        operation,
+        count,
+        latency: null,
+      })),
+    ),
+    findings: outcome.findings,
+  };
+}
+
+function smmuReport({
+  name,
+  commands,
+  invalidations,
+  events,
+  tbus,
+}: StressOutcome['smmus'][number]): SmmuStressReport {
+  return { id: name, ...sumOf(tbus), commands, invalidations, events, latency: null, series: NO_SERIES };
+}
+
+/** Every stream has a TBU of its own, in the order of the plan. */
+function deviceReports(machine: Machine, seed: number, outcome: StressOutcome): DeviceStressReport[] {
+  const { streams, interfaces } = planStress(machine, seed);
+  const taken = machine.smmus.map(() => 0);
+  return streams.map((stream, index) => {
+    const { smmu } = interfaces[stream.interface]!;
+    const tbu = outcome.smmus[smmu]!.tbus[taken[smmu]!++]!;
+    const { id, StreamID, SEC_SID } = machine.devices[stream.device]!;
+    const { accesses, bytes, aborts, checked, unjudged } = outcome.streams[index]!;
+    return {
+      ...{ id, smmu: machine.smmus[smmu]!.id, StreamID: hex(StreamID), SEC_SID: SECURITY_NAMES[SEC_SID] },
+      ...sumOf([tbu]),
+      ...{ transactions: accesses, bytes, aborts, events: tbu.events, checked, unjudged },
+      latency: null,
+      series: NO_SERIES,
+    };
+  });
+}
+
+function sumOf(tbus: readonly TbuCounters[]): TrafficCounters {
+  const sum = (key: keyof TrafficCounters) => tbus.reduce((total, tbu) => total + tbu[key], 0);
+  return { transactions: sum('transactions'), hits: sum('hits'), misses: sum('misses'), walks: sum('walks') };
+}

@@ -1,0 +1,122 @@
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { lastLine, root, smmulator } from './command-line.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'stress-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const THREE = 'machines/virt-3-smmus.yaml';
+/** Load alone, the same every time as far as threads allow, and short. */
+const SHORT = ['--no-check', '--seed', '7', '--operations', '6000'];
+
+describe('H1, H7 stress in threads', () => {
+  it('reports counters per SMMU and device, latencies, and how it went in the last line', () => {
+    const ended = smmulator('stress', THREE, ...SHORT);
+    expect(ended).toMatchObject({ status: 0, stderr: '' });
+    expect(ended.stdout).toMatch(/^machine virt-3-smmus: 3 SMMUs, profile \S+, seed 7, not checked\n/);
+    for (const name of ['smmu0', 'smmu1', 'smmu2', 'nvme0', 'edu0', 'virtio2']) {
+      expect(ended.stdout).toMatch(new RegExp(`^${name} .* [0-9.]+ (ns|µs|ms)$`, 'm'));
+    }
+    expect(lastLine(ended)).toMatch(
+      /^virt-3-smmus: 6[0-9.]* k transactions in [^;]+; not checked; profile \S+, seed 7$/,
+    );
+  });
+
+  it('--json is the report and nothing else, and --report a page of its own', () => {
+    const page = join(folder, 'page.html');
+    const ended = smmulator('stress', THREE, ...SHORT, '--threads', '1', '--json', '--report', page);
+    expect(ended).toMatchObject({ status: 0, stderr: '' });
+    const report = JSON.parse(ended.stdout);
+    expect(report).toMatchObject({
+      ...{ machine: 'virt-3-smmus', ok: true, end: 'done', failure: null, findings: [], diagnostics: [] },
+      settings: {
+        seed: 7,
+        mode: 'threads',
+        threads: 1,
+        limit: '6000 accesses',
+        checked: false,
+        mutation: null,
+      },
+    });
+    for (const device of report.devices) {
+      expect(device.transactions).toBeGreaterThanOrEqual(1000);
+      expect(device.hits + device.misses).toBe(device.transactions);
+      expect(device.series.transactions.at(-1)).toBe(device.transactions);
+      expect(device.series.hits.length).toBe(report.timesMs.length);
+    }
+    for (const smmu of report.smmus) {
+      const own = report.devices.filter((device: { smmu: string }) => device.smmu === smmu.id);
+      const sum = own.reduce((total: number, device: { hits: number }) => total + device.hits, 0);
+      expect(smmu.hits).toBe(sum);
+      expect(smmu.invalidations).toBeGreaterThan(0);
+      expect(smmu.latency.samples).toBeGreaterThan(0);
+    }
+    expect(report.residentBytes.every((bytes: number) => bytes > 2 ** 20)).toBe(true);
+    expect(readFileSync(page, 'utf8')).toContain('<title>virt-3-smmus: stress report</title>');
+  });
+
+  it('H9 an interrupted run ends with its report, status 1 and no thread left', async () => {
+    const args = ['dist/src/cli/main.js', 'stress', THREE, '--no-check', '--duration', '1h', '--seed', '7'];
+    const child = spawn(process.execPath, args, { cwd: root });
+    let stdout = '';
+    child.stdout.on('data', (chunk) => {
+      if (stdout === '') setTimeout(() => child.kill('SIGINT'), 1500);
+      stdout += chunk;
+    });
+    expect(await new Promise((resolve) => child.once('close', resolve))).toBe(1);
+    expect(stdout).toMatch(/^virt-3-smmus: .*, interrupted; not checked; .*, seed 7\n$/m);
+  });
+});
+
+describe('H9 a report that cannot be written', () => {
+  it('is told before the run where the path is wrong', () => {
+    const { status, stdout, stderr } = smmulator(
+      'stress',
+      THREE,
+      '--report',
+      join(folder, 'no', 'such.html'),
+    );
+    expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+    expect(stderr).toMatch(/^smmulator: \S+such\.html: no such file/);
+    expect(smmulator('stress', THREE, '--report', folder)).toMatchObject({ status: 2, stdout: '' });
+  });
+
+  it('does not take the report on stdout with it when the disk is full', () => {
+    const ended = smmulator('stress', THREE, ...SHORT, '--json', '--report', '/dev/full');
+    expect(ended.status).toBe(2);
+    expect(JSON.parse(ended.stdout)).toMatchObject({ ok: true, end: 'done' });
+    expect(ended.stderr).toBe(
+      'smmulator: /dev/full: the report could not be written: no space left on the device\n',
+    );
+  });
+});
+
+describe('H6 stress --deterministic', () => {
+  it('prints the same bytes for the same seed, others for another', () => {
+    const run = (seed: string) =>
+      smmulator('stress', THREE, '--deterministic', '--operations', '200', '--seed', seed, '--json');
+    const once = run('3');
+    expect(once.status).toBe(0);
+    expect(run('3')).toEqual(once);
+    expect(run('4').stdout).not.toBe(once.stdout);
+    expect(JSON.parse(once.stdout)).toMatchObject({
+      elapsedMs: null,
+      settings: { mode: 'deterministic', seed: 3 },
+    });
+  });
+});
+
+describe('stress: wrong command lines', () => {
+  it.each([
+    [['--duration', '5 parsecs'], /'5 parsecs' is not a time like 30s/],
+    [['--deterministic', '--duration', '1s'], /knows no time/],
+    [['--mutate', 'nonsense'], /mutate/],
+  ])('%s', (args, message) => {
+    const { status, stdout, stderr } = smmulator('stress', THREE, ...args);
+    expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+    expect(stderr).toMatch(message);
+  });
+});
