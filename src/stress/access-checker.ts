@@ -161,7 +161,7 @@ export class AccessChecker {
     if (this.#wrong || tenure === FIRST_TENURE) return;
     const { writer, writers } = this.#stream;
     const own = line % writers === writer;
-    const sequence = own ? this.#written[this.#entry(tenure, slot, line) + 1]! : undefined;
+    const sequence = own ? this.#lastSequence(tenure, slot, line) : undefined;
     const defect = lineDefect(words, tenure, line, sequence);
     if (defect === undefined) return;
     this.#report({
@@ -170,6 +170,18 @@ export class AccessChecker {
       summary: `read line ${line} of slot ${slot}, tenure ${tenure}: ${JSON.stringify(defect)}, expected ${sequence ?? 'any'}`,
       details: [],
     });
+  }
+
+  /** What this device wrote last to a line of a tenure: 0 for nothing, -1 when that is forgotten. */
+  #lastSequence(tenure: number, slot: number, line: number): number {
+    const written = this.#written;
+    const first = (slot * LINES + line) * TENURES_PER_SLOT * 2;
+    let isFull = true;
+    for (let at = first; at < first + TENURES_PER_SLOT * 2; at += 2) {
+      if (written[at] === tenure) return written[at + 1]!;
+      isFull &&= written[at] !== 0;
+    }
+    return isFull ? -1 : 0;
   }
 
   /** Where the last write to a line of a tenure is remembered; the oldest tenure gives way. */

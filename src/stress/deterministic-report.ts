@@ -2,7 +2,7 @@
 import { SECURITY_NAMES } from '../arch/security.js';
 import type { Machine } from '../machine/types.js';
 import { hex } from '../runtime/expected-events.js';
-import type { TbuCounters } from '../smmu/tbu/tbu.js';
+import type { TbuCounters } from '../smmu/tbu/tbu-state.js';
 import type { DeterministicOptions } from './deterministic.js';
 import type { StressOutcome } from './outcome.js';
 import { planStress } from './plan.js';

@@ -10,7 +10,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 const THREE = 'machines/virt-3-smmus.yaml';
 /** Load alone, the same every time as far as threads allow, and short. */
-const SHORT = ['--no-check', '--seed', '7', '--operations', '6000'];
+const SHORT = ['--profile', 'map-unmap', '--no-check', '--seed', '7', '--operations', '6000'];
 
 describe('H1, H7 stress in threads', () => {
   it('reports counters per SMMU and device, latencies, and how it went in the last line', () => {
