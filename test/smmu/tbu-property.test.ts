@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { Transaction } from '../../src/smmu/transaction.js';
 import { letterOf, stage1Letters, stage2Letters } from '../reference/permissions.js';
 import {
   type Fault,
@@ -14,9 +15,11 @@ import { Random } from './random.js';
 import { addressField, leafLevels, shiftAt, TableMemory, type TableShape, Tables } from './tables.js';
 import {
   type Access,
+  type Answer,
   CDS,
   type CdFields,
   eventOf,
+  FULL_IDR,
   RAM_BYTES,
   type SteFields,
   TbuBench,
@@ -25,7 +28,7 @@ import {
 /**
  * One SMMU against an oracle that caches nothing: random configuration, tables and accesses, tables and CDs that change
  * under way and are invalidated as software must. Every outcome, address and event record has to agree, for every size
- * of the caches.
+ * of the caches, and when a stalled access is resumed.
  */
 const RUNS = Number(process.env.SMMULATOR_RUNS ?? 1500);
 const STEPS = 40;
@@ -48,6 +51,11 @@ const EVENT_OF = {
   'external-abort': 0x0b,
 } as const;
 const F_PERMISSION = 0x13;
+/** IDR0.STALL_MODEL; 0 is both models. */
+const STALL_MODEL = 0x300_0000;
+const RETRY = 1 << 12;
+/** All of a record but its STAG. */
+const UNTAGGED = ~(0xffffn << 64n);
 
 class Case {
   readonly bench: TbuBench;
@@ -62,6 +70,7 @@ class Case {
   readonly #halves: (Tables | undefined)[] = [undefined, undefined];
   readonly #s2: Tables | undefined;
   readonly #vas: bigint[] = [];
+  readonly #stalled: { readonly access: Access; readonly txn: Transaction }[] = [];
   readonly #ipas: bigint[] = [];
   /** Physical addresses of stage 2 leaves that map tables and CDs: rewritten now and then. */
   readonly #frames: { ipa: bigint; at: bigint; level: number }[] = [];
@@ -80,7 +89,10 @@ class Case {
     const e2h = this.#el2 && r.chance(50);
     this.#single = this.#el2 && !e2h;
     this.bench = new TbuBench({
-      idr: { IDR5: oasEncoding | 0x70 | (this.#dsIdr ? 0x80 : 0) | (r.chance(60) ? 1 << 10 : 0) },
+      idr: {
+        IDR0: FULL_IDR.IDR0 & ~STALL_MODEL,
+        IDR5: oasEncoding | 0x70 | (this.#dsIdr ? 0x80 : 0) | (r.chance(60) ? 1 << 10 : 0),
+      },
       tlb: r.pick(CACHES),
       configCache: r.pick(CONFIG_CACHES),
       cr2: e2h ? 3 : 2,
@@ -135,6 +147,7 @@ class Case {
       S2PTW: r.chance(50) ? 1 : 0,
       S2FWB: r.chance(30) ? 1 : 0,
       S2R: r.chance(80) ? 1 : 0,
+      S2S: r.chance(25) ? 1 : 0,
     };
     return { tables, fields };
   }
@@ -148,6 +161,7 @@ class Case {
       DS: DS ? 1 : 0,
       A: r.chance(70) ? 1 : 0,
       R: r.chance(85) ? 1 : 0,
+      S: r.chance(25) ? 1 : 0,
     };
     for (const half of [0, 1] as const) {
       const granule = r.pick([4, 16, 64] as const);
@@ -372,18 +386,19 @@ class Case {
         CLASS: 2,
         ...more,
       });
-    const stage1Fault = (number: number): Expected => ({
-      outcome: cd.A ? 'abort' : 'raz-wi',
-      ...(cd.R ? { record: record(number, {}) } : {}),
-    });
+    const stage1Fault = (number: number): Expected =>
+      cd.S
+        ? { outcome: 'stall', record: record(number, { Stall: 1 }) }
+        : { outcome: cd.A ? 'abort' : 'raz-wi', ...(cd.R ? { record: record(number, {}) } : {}) };
     const stage2 = (ipa: bigint, CLASS: number, need: string): bigint | Expected => {
       const done = walkStage2(this.#params2(ipa), (address) => this.bench.load64(address));
       const fault = (number: number): Expected => ({
-        outcome: 'abort',
-        ...(ste.S2R
+        outcome: ste.S2S ? 'stall' : 'abort',
+        ...(ste.S2R || ste.S2S
           ? {
               record: record(number, {
                 S2: 1,
+                Stall: ste.S2S!,
                 CLASS,
                 IPA: ipa >> 12n,
                 TTRnW: number === F_PERMISSION && CLASS < 2 ? 1 : 0,
@@ -446,9 +461,30 @@ class Case {
       privileged: r.chance(50),
       instruction: r.chance(30),
     };
+    const txn = new Transaction();
+    this.#compare(access, txn, this.bench.begin(access, txn));
+    if (r.chance(20)) this.#resume();
+  }
+
+  #compare(access: Access, txn: Transaction, answer: Answer): void {
     const { record, ...expected } = this.expected(access.StreamID!, access);
-    expect(this.bench.access(access)).toEqual(expected);
-    expect(this.bench.events()).toEqual(record === undefined ? [] : [record]);
+    expect(answer).toEqual(expected);
+    const events = this.bench.events();
+    expect(events.map((words) => words & UNTAGGED)).toEqual(record === undefined ? [] : [record]);
+    if (answer.outcome !== 'stall') return;
+    expect(events[0]! & ~UNTAGGED).toBe(BigInt(txn.stag) << 64n);
+    this.#stalled.push({ access, txn });
+  }
+
+  /** One of the stalled accesses is retried, and comes out as though it had just arrived. */
+  #resume(): void {
+    const at = this.#r.below(this.#stalled.length + 1);
+    const [one] = this.#stalled.splice(at, 1);
+    if (one === undefined) return;
+    const { access, txn } = one;
+    expect(this.bench.resume(txn)).toEqual({ outcome: 'stall' });
+    this.bench.command([OPCODES.CMD_RESUME | RETRY, access.StreamID!, txn.stag]);
+    this.#compare(access, txn, this.bench.resume(txn));
   }
 
   #change(): void {
@@ -535,7 +571,7 @@ class Case {
 }
 
 describe('the TBU against the oracle', () => {
-  test('G4, G5, G6, H5, D5-D14: every outcome, address and record agrees for every size of the caches', () => {
+  test('G4, G5, G6, G12, H5, D5-D14: every outcome, address and record agrees for every size of the caches', () => {
     let done = 0;
     fc.assert(
       fc.property(fc.nat(), (seed) => {
