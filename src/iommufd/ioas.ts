@@ -10,6 +10,8 @@ export interface Area {
   readonly gpa: number;
   readonly pa: number;
   readonly sizeBytes: number;
+  /** Default true. */
+  readonly readable?: boolean;
   readonly writable: boolean;
 }
 

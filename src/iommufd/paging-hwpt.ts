@@ -78,7 +78,7 @@ export class PagingHwpt implements IommufdObject, Domain {
   }
 
   map(area: Area): void {
-    const { gpa, pa, sizeBytes, writable } = area;
+    const { gpa, pa, sizeBytes, readable = true, writable } = area;
     const { format, granuleBytes } = this.tables;
     if ([gpa, pa, sizeBytes].some((value) => value % granuleBytes !== 0)) {
       throw new IommufdError('EINVAL', `addresses and length are multiples of ${format.granule}`);
@@ -88,7 +88,7 @@ export class PagingHwpt implements IommufdObject, Domain {
     }
     try {
       // Whether a page is code is the guest's affair.
-      const permissions = { read: true, write: writable, execute: true };
+      const permissions = { read: readable, write: writable, execute: true };
       kernelCall(() => this.tables.map(BigInt(gpa), pa, sizeBytes, permissions));
     } catch (error) {
       this.unmap(area);

@@ -19,37 +19,41 @@ const program = fc.array(fc.record({ guest: fc.nat(1), operation }), {
 });
 
 describe('accelerated and emulated', () => {
-  test.each([0, 3, Number.POSITIVE_INFINITY])('random programs agree, caches of %d entries', (cache) => {
-    const host = new Host(1, undefined, cache);
-    const memories = [EmulatedWorld.memory(), EmulatedWorld.memory()];
-    const freeBytes: number[] = [];
-    fc.assert(
-      fc.property(program, (steps) => {
-        const accelerated = [0, 1].map((index) => new AcceleratedWorld(host, index));
-        const emulated = memories.map((memory) => new EmulatedWorld(memory, cache));
-        try {
-          const here = accelerated.map((world) => new GuestSoftware(world));
-          const there = emulated.map((world) => new GuestSoftware(world));
-          for (const [index, step] of steps.entries()) {
-            const seen = here[step.guest]!.perform(step.operation);
-            const wanted = there[step.guest]!.perform(step.operation);
-            expect(seen, `step ${index}: ${JSON.stringify(step)}`).toEqual(wanted);
+  test.each([0, 3, Number.POSITIVE_INFINITY])(
+    'random programs agree, caches of %d entries',
+    { timeout: 20_000 + RUNS * 5_000 },
+    (cache) => {
+      const host = new Host(1, undefined, cache);
+      const memories = [EmulatedWorld.memory(), EmulatedWorld.memory()];
+      const freeBytes: number[] = [];
+      fc.assert(
+        fc.property(program, (steps) => {
+          const accelerated = [0, 1].map((index) => new AcceleratedWorld(host, index));
+          const emulated = memories.map((memory) => new EmulatedWorld(memory, cache));
+          try {
+            const here = accelerated.map((world) => new GuestSoftware(world));
+            const there = emulated.map((world) => new GuestSoftware(world));
+            for (const [index, step] of steps.entries()) {
+              const seen = here[step.guest]!.perform(step.operation);
+              const wanted = there[step.guest]!.perform(step.operation);
+              expect(seen, `step ${index}: ${JSON.stringify(step)}`).toEqual(wanted);
+            }
+            for (const guest of [0, 1]) {
+              expect(
+                Buffer.compare(here[guest]!.memory(), there[guest]!.memory()),
+                `memory of guest ${guest}`,
+              ).toBe(0);
+              expect(accelerated[guest]!.errors).toEqual([]);
+            }
+          } finally {
+            for (const world of accelerated) world.close();
           }
-          for (const guest of [0, 1]) {
-            expect(
-              Buffer.compare(here[guest]!.memory(), there[guest]!.memory()),
-              `memory of guest ${guest}`,
-            ).toBe(0);
-            expect(accelerated[guest]!.errors).toEqual([]);
-          }
-        } finally {
-          for (const world of accelerated) world.close();
-        }
-        freeBytes.push(host.allocator.freeBytes);
-      }),
-      { numRuns: RUNS },
-    );
-    // One guest after the other leaves the host's kernel as it was.
-    expect(new Set(freeBytes).size).toBe(1);
-  });
+          freeBytes.push(host.allocator.freeBytes);
+        }),
+        { numRuns: RUNS },
+      );
+      // One guest after the other leaves the host's kernel as it was.
+      expect(new Set(freeBytes).size).toBe(1);
+    },
+  );
 });
