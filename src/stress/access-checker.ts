@@ -37,7 +37,7 @@ import {
   TRANSLATING,
   windowTenure,
 } from './legal.js';
-import { lineDefect, nextSequence } from './pattern.js';
+import { describeDefect, lineDefect, nextSequence } from './pattern.js';
 import { CONTEXTS, type InterfacePlan, LINES, SLOTS, type StreamPlan, type StressPlan } from './plan.js';
 
 /** Alternatives of one access that are kept apart; more than any window of the ledger holds in practice. */
@@ -167,7 +167,7 @@ export class AccessChecker {
     this.#report({
       kind: 'wrong-data',
       actor: this.#stream.name,
-      summary: `read line ${line} of slot ${slot}, tenure ${tenure}: ${JSON.stringify(defect)}, expected ${sequence ?? 'any'}`,
+      summary: `read line ${line} of slot ${slot}, tenure ${tenure}, written ${sequence ?? 'by another'}: ${describeDefect(defect)}`,
       details: [],
     });
   }
@@ -279,7 +279,9 @@ export class AccessChecker {
       actor: this.#stream.name,
       summary: `${what} at 0x${iova.toString(16)}: ${how}`,
       details: [],
-      ...(transaction.outcome === OK && { where: { slot: this.#slot, pa: transaction.pa } }),
+      ...(transaction.outcome === OK && {
+        where: { slot: this.#slot, pa: transaction.pa, space: transaction.space },
+      }),
     });
   }
 }

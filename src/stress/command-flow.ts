@@ -17,6 +17,8 @@ export type Operation = Generator<Progress, void>;
 export class CommandFlow {
   /** What the last {@link sync} really put into the queue. */
   issued: readonly CommandWords[] = [];
+  /** Its CMD_SYNC had completed when it went on. */
+  completed = true;
   readonly #queue: CommandQueue;
   readonly #random: Random;
   readonly #faults: Faults;
@@ -34,7 +36,8 @@ export class CommandFlow {
     this.issued = this.#faults.commands?.(commands) ?? commands;
     const end = yield* this.#post([...this.issued, sync()]);
     this.#statistics.syncs++;
-    if (this.#faults.impatient === true) return;
+    this.completed = this.#faults.impatient !== true;
+    if (!this.completed) return;
     while (!this.#queue.hasConsumed(end)) yield 'idle';
   }
 

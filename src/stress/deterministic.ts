@@ -13,9 +13,12 @@ import { Tbu } from '../smmu/tbu/tbu.js';
 import { Tcu } from '../smmu/tcu/tcu.js';
 import { SpaceMemory } from '../software/port.js';
 import type { Actor } from './actor.js';
-import { DmaActor } from './dma-actor.js';
+import { DmaActor, type TbuLink } from './dma-actor.js';
+import { type Faults, NO_FAULTS } from './faults.js';
 import type { Finding } from './finding.js';
+import { LaneActor } from './lane-actor.js';
 import { Ledger } from './ledger.js';
+import { MUTATIONS } from './mutations.js';
 import type { StressOptions } from './options.js';
 import type { StressOutcome } from './outcome.js';
 import { planStress, type StressPlan } from './plan.js';
@@ -39,8 +42,11 @@ export interface DeterministicReport extends StressOutcome {
 }
 
 const SCHEDULE_CHANCE = 2000;
+const LANES_CHANCE = 2001;
+/** More grants than this, and somebody waits for ever. */
+const GRANTS_PER_OPERATION_MAX = 200;
 /** Rounds within which everybody must come to rest. */
-const SETTLE_ROUNDS = 100_000;
+const SETTLE_ROUNDS = 20_000;
 
 interface SmmuParts {
   readonly tcu: Tcu;
@@ -48,17 +54,28 @@ interface SmmuParts {
   readonly actor: TcuActor;
 }
 
+interface TbuParts {
+  readonly smmu: number;
+  readonly lane: number;
+  readonly tbu: Tbu;
+  readonly link: TbuLink;
+}
+
 class DeterministicMachine {
   readonly findings: Finding[] = [];
   readonly smmus: readonly SmmuParts[];
   readonly devices: readonly DmaActor[];
-  readonly tbus: Tbu[] = [];
   readonly software: readonly SoftwareActor[];
+  readonly actors: readonly Actor[];
   readonly #machine: Machine;
   readonly #options: DeterministicOptions;
   readonly #view: MachineView;
   readonly #plan: StressPlan;
   readonly #ledger: Ledger;
+  readonly #faults: Faults;
+  /** DMA threads: a device's is its index modulo their number. */
+  readonly #lanes: number;
+  readonly #tbus: TbuParts[] = [];
   #scheduler: Scheduler | undefined;
   readonly #point = () => this.#scheduler?.point();
   readonly #report = (finding: Finding) => this.findings.push(finding);
@@ -67,15 +84,18 @@ class DeterministicMachine {
     this.#machine = machine;
     this.#options = options;
     this.#plan = planStress(machine, options.seed);
-    this.#view = shareMachine(machine, this.#plan.streams.length, 1, options.memory).view;
+    this.#faults = options.mutate === undefined ? NO_FAULTS : MUTATIONS[options.mutate].make();
+    this.#lanes = 1 + new Random(options.seed, LANES_CHANCE).below(this.#plan.streams.length);
+    this.#view = shareMachine(machine, this.#lanes, 1, options.memory).view;
     this.#ledger = new Ledger(this.#plan, Ledger.allocate(this.#plan));
     this.smmus = machine.smmus.map((_, index) => this.#smmu(index));
     this.devices = this.#plan.streams.map((_, index) => this.#device(index));
     this.software = this.#plan.interfaces.map((_, index) => this.#software(index));
-  }
-
-  get actors(): readonly Actor[] {
-    return [...this.smmus.map(({ actor }) => actor), ...this.devices, ...this.software];
+    const lanes = Array.from({ length: this.#lanes }, (_, lane) => {
+      const own = this.devices.filter((_, index) => index % this.#lanes === lane);
+      return new LaneActor(`lane${lane}`, own);
+    });
+    this.actors = [...this.smmus.map(({ actor }) => actor), ...lanes, ...this.software];
   }
 
   get operations(): number {
@@ -92,8 +112,12 @@ class DeterministicMachine {
       schedule === undefined
         ? new RandomGrants(new Random(seed, SCHEDULE_CHANCE), this.actors.length)
         : new RecordedGrants(schedule);
-    const isOver = () => this.findings.length > 0 || this.operations >= operations;
-    this.#scheduler = new Scheduler(this.actors, source, isOver);
+    const isOver = () =>
+      this.findings.length > 0 ||
+      this.operations >= operations ||
+      scheduler.grants.length >= operations * GRANTS_PER_OPERATION_MAX;
+    const scheduler = new Scheduler(this.actors, source, isOver);
+    this.#scheduler = scheduler;
     this.#scheduler.run();
     if (this.findings.length === 0) this.#finish(this.#scheduler);
     return this.#summary(this.#scheduler.grants);
@@ -120,33 +144,48 @@ class DeterministicMachine {
     const { control, shared } = this.#view;
     const at = control.offsets.smmus[index]!;
     const channel = new SharedTbuChannel(control, at);
+    const toTbus = this.#faults.channel?.(channel) ?? channel;
     const io = { interrupt() {} };
     const stalls = control.stalls(at, config.idr);
-    const tcu = new Tcu(config, this.#view.spacesOf(index), channel, io, stalls, shared.registers[index]!);
+    const tcu = new Tcu(config, this.#view.spacesOf(index), toTbus, io, stalls, shared.registers[index]!);
     return { tcu, channel, actor: new TcuActor(id, tcu, channel) };
   }
 
   #device(index: number): DmaActor {
-    const stream = this.#plan.streams[index]!;
-    const { smmu } = this.#plan.interfaces[stream.interface]!;
-    const { control } = this.#view;
-    const { tcu, channel } = this.smmus[smmu]!;
-    const at = control.offsets.smmus[smmu]!;
-    const slot = at.slots[index]!;
-    const limit = this.#view.smmuLimit(smmu, 'to make room');
-    const sender = new EventRingSender(control, at, slot, limit);
-    const events = new RoomyEvents(sender, control, slot, () => channel.drainEvents(tcu));
-    const spaces = this.#spaces(smmu);
-    const { config } = this.#machine.smmus[smmu]!;
-    const stalls = control.stalls(at, config.idr).range(index, at.slots.length);
-    const tbu = new Tbu(config, spaces, events, stalls);
-    this.tbus.push(tbu);
-    const link = new GuardedLink(tbu, new TbuGuard(control, at, slot, tbu, limit), spaces);
+    const { interface: at } = this.#plan.streams[index]!;
+    const { smmu } = this.#plan.interfaces[at]!;
+    const lane = index % this.#lanes;
+    const known = this.#tbus.find((entry) => entry.smmu === smmu && entry.lane === lane);
+    const { link } = known ?? this.#tbu(smmu, lane);
     const { seed, check } = this.#options;
     return new DmaActor({
       ...{ plan: this.#plan, stream: index, link, ledger: this.#ledger, seed, check },
-      report: this.#report,
+      report: (finding) => this.findings.push(this.software[at]!.explain(finding)),
     });
+  }
+
+  /** The TBU of a lane at an SMMU, with all that is between the two. */
+  #tbu(smmu: number, lane: number): TbuParts {
+    const { control } = this.#view;
+    const { tcu, channel } = this.smmus[smmu]!;
+    const { config } = this.#machine.smmus[smmu]!;
+    const faults = this.#faults;
+    const at = control.offsets.smmus[smmu]!;
+    const slot = at.slots[lane]!;
+    const limit = this.#view.smmuLimit(smmu, 'to make room');
+    const sender = new EventRingSender(control, at, slot, limit);
+    const ring = new RoomyEvents(sender, control, slot, () => channel.drainEvents(tcu));
+    const stalls = control.stalls(at, config.idr).range(lane, at.slots.length);
+    const spaces = this.#spaces(smmu);
+    const [nonSecure, secure] = spaces;
+    const structures = faults.structures;
+    const read = structures === undefined ? spaces : ([structures(nonSecure), structures(secure)] as const);
+    const tbu = new Tbu(config, read, faults.events?.(ring) ?? ring, stalls);
+    const guard = new TbuGuard(control, at, slot, faults.messages?.(tbu) ?? tbu, limit);
+    const own = new GuardedLink(tbu, guard, spaces);
+    const parts = { smmu, lane, tbu, link: faults.link?.(own) ?? own };
+    this.#tbus.push(parts);
+    return parts;
   }
 
   #software(index: number): SoftwareActor {
@@ -159,6 +198,7 @@ class DeterministicMachine {
       port: new ScheduledPort(tcu, security, this.#point, () => actor.step()),
       memory: SECURITY_STATES.map((space) => new SpaceMemory(spaces[space])),
       point: this.#point,
+      faults: this.#faults,
       report: this.#report,
     });
   }
@@ -178,9 +218,7 @@ class DeterministicMachine {
       smmus: this.smmus.map(({ tcu }, index) => ({
         name: this.#machine.smmus[index]!.id,
         ...tcu.counters,
-        tbus: this.#plan.streams.flatMap((stream, at) =>
-          this.#plan.interfaces[stream.interface]!.smmu === index ? [this.tbus[at]!.counters] : [],
-        ),
+        tbus: this.#tbus.flatMap(({ smmu, tbu }) => (smmu === index ? [tbu.counters] : [])),
       })),
       streams: this.devices.map(({ name, statistics }) => ({ name, ...statistics })),
       software: this.software.map(({ name, statistics }) => ({ name, ...statistics })),

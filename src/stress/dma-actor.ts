@@ -8,7 +8,7 @@ import { ABORT, OK, type Outcome, Transaction } from '../smmu/transaction.js';
 import { AccessChecker } from './access-checker.js';
 import { type Actor, noStreamStatistics, type Progress, type StreamStatistics } from './actor.js';
 import type { Report } from './finding.js';
-import type { AccessLog, Ledger } from './ledger.js';
+import type { AccessLog, Ledger, Now } from './ledger.js';
 import { STREAM_TRANSLATES } from './legal.js';
 import { LINE_WORDS, lineStride, writeLine } from './pattern.js';
 import { LINE_BYTES, LINES, SLOTS, type StreamPlan, type StressPlan } from './plan.js';
@@ -17,7 +17,10 @@ import { Random } from './random.js';
 /** Accesses of one batch at most; CMD_SYNC waits for a whole batch. */
 const BATCH_MAX = 16;
 /** Accesses that go anywhere, mapped or not. */
-const STRAY_PERCENT = 10;
+const STRAY_PERCENT = 5;
+/** Accesses to where an access went lately, and to where the software is changing something. */
+const RECENT_PERCENT = 20;
+const CONTESTED_PERCENT = 15;
 const TWO_32 = 0x1_0000_0000;
 /** Generators of the devices are apart from those of the software. */
 const DEVICE_CHANCE = 1000;
@@ -60,6 +63,7 @@ export class DmaActor implements Actor {
   readonly #transaction = new Transaction();
   readonly #words = new Int32Array(LINE_WORDS);
   readonly #bytes = new Uint8Array(this.#words.buffer);
+  readonly #recent = [0, 1, 2];
   #batch = -1;
   #stopped = false;
 
@@ -128,7 +132,7 @@ export class DmaActor implements Actor {
     transaction.iovaHi = (iova / TWO_32) | 0;
     transaction.write = write;
     transaction.privileged = random.chance(50);
-    transaction.instruction = !write && random.chance(10);
+    transaction.instruction = !write && random.chance(15);
     this.#log.start();
     this.#checker?.begin(slot);
     const outcome = this.#link.translate(transaction);
@@ -139,19 +143,33 @@ export class DmaActor implements Actor {
     this.#log.finish();
   }
 
-  /** Mostly one that the stream may use: a device knows its buffers. */
+  /**
+   * Mostly one that the stream may use: a device knows its buffers. But often one that is being changed right now or that
+   * it used lately, for there a stale translation shows.
+   */
   #anySlot(): number {
     const random = this.#random;
-    const ledger = this.#ledger;
-    const { what, detail: context } = ledger.now(this.#cell);
-    let slot = random.below(SLOTS);
-    if (what !== STREAM_TRANSLATES || random.chance(STRAY_PERCENT)) return slot;
+    const any = random.below(SLOTS);
+    const kind = random.below(100);
+    const { what, detail: context } = this.#ledger.now(this.#cell);
+    if (what !== STREAM_TRANSLATES || kind < STRAY_PERCENT) return any;
+    if (kind < STRAY_PERCENT + RECENT_PERCENT) return random.pick(this.#recent);
+    const slot =
+      kind < STRAY_PERCENT + RECENT_PERCENT + CONTESTED_PERCENT
+        ? this.#find(context, any, ({ count }) => count > 1)
+        : this.#find(context, any, ({ what: tenure }) => tenure !== 0);
+    this.#recent[random.below(this.#recent.length)] = slot;
+    return slot;
+  }
+
+  /** The first slot from a given one on of which this holds now, or that one. */
+  #find(context: number, from: number, holds: (now: Now) => boolean): number {
     const { interface: index } = this.#stream;
     for (let tries = 0; tries < SLOTS; tries++) {
-      if (ledger.now(ledger.slotCell(index, context, slot)).what !== 0) break;
-      slot = (slot + 1) % SLOTS;
+      const slot = (from + tries) % SLOTS;
+      if (holds(this.#ledger.now(this.#ledger.slotCell(index, context, slot)))) return slot;
     }
-    return slot;
+    return from;
   }
 
   /** A line that no other stream writes. */

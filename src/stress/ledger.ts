@@ -23,6 +23,10 @@ export interface Alternative {
   readonly detail: number;
 }
 
+export interface Now extends Alternative {
+  readonly count: number;
+}
+
 const DEPTH = 8;
 const ALTERNATIVES_MAX = 7;
 const STATE_WORDS = 16;
@@ -88,12 +92,16 @@ export class Ledger {
     return Atomics.load(this.#words, cell * CELL_WORDS);
   }
 
-  /** The first alternative that is legal now. */
-  now(cell: number): Alternative {
+  /** The first alternative that is legal now, and how many there are. */
+  now(cell: number): Now {
     const words = this.#words;
     const base = cell * CELL_WORDS;
     const state = base + 16 + (Atomics.load(words, base) & (DEPTH - 1)) * STATE_WORDS;
-    return { what: Atomics.load(words, state + 1), detail: Atomics.load(words, state + 2) };
+    return {
+      what: Atomics.load(words, state + 1),
+      detail: Atomics.load(words, state + 2),
+      count: Atomics.load(words, state),
+    };
   }
 
   /**

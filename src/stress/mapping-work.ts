@@ -9,7 +9,7 @@ import { SLOTS } from './plan.js';
 import { anyTlbi, exactTlbi } from './scopes.js';
 
 /** Neighbouring slots that are changed together at most. */
-const RUN_MAX = 4;
+const RUN_MAX = 6;
 /** Slots that are mapped from the beginning. */
 const PREPARED_PERCENT = 75;
 
@@ -130,11 +130,11 @@ export class MappingWork {
   ): void {
     const { flow, driver, pages } = this.#kit;
     const said = flow.issued.map(formatCommand);
-    const story =
-      said.length > 0
-        ? `${how}; then ${said.join(', ')} and CMD_SYNC, which completed`
-        : `${how}; then CMD_SYNC alone: ${exactTlbi(target, invalidation, driver.features).map(formatCommand).join(', ')} is missing`;
-    for (const { what } of before) pages.note(what, story);
+    const needed = exactTlbi(target, invalidation, driver.features).map(formatCommand).join(', ');
+    const missing = said.length > 0 ? '' : `: ${needed} is missing`;
+    const commands = [...said, 'CMD_SYNC'].join(', ');
+    const end = flow.completed ? 'completed' : 'was not waited for';
+    for (const { what } of before) pages.note(what, `${how}; then ${commands}, which ${end}${missing}`);
   }
 
   /** The NS bit of a leaf of a Secure stream: the frame is in the Non-secure PA space. */

@@ -1,4 +1,33 @@
-/** The names of the built-in faults (REQUIREMENTS H3): what `--mutate` accepts. */
+/** The built-in faults (REQUIREMENTS H3): what `--mutate` accepts. mutations.ts says what each does. */
 
-export const MUTATION_NAMES = ['skip-tlbi'] as const;
+export const MUTATION_NAMES = [
+  // Faults of the software.
+  'skip-tlbi',
+  'skip-cfgi',
+  'skip-sync',
+  'torn-descriptor',
+  // Faults between the TCU and its TBUs.
+  'sync-without-wait',
+  'lost-acknowledgement',
+  'dropped-invalidation',
+  'dropped-cfgi',
+  'wrong-asid',
+  'short-range',
+  'deaf-to-registers',
+  // Faults in a TBU.
+  'ignore-asid',
+  'ignore-vmid',
+  'ignore-sec-sid',
+  'stale-permissions',
+  'ignore-ns',
+  'leak-secure',
+  'next-page',
+  'late-write',
+  // Faults with events.
+  'lost-event',
+  'duplicate-event',
+  'wrong-queue',
+  'wrong-streamid',
+] as const;
+
 export type MutationName = (typeof MUTATION_NAMES)[number];

@@ -4,8 +4,8 @@
  */
 import type { CpuMemory } from '../software/port.js';
 import type { Finding, FindingKind, Report } from './finding.js';
-import { FIRST_TENURE, type Frame, framePA, tenureOf, windowTenure } from './legal.js';
-import { LINE_WORDS, lineDefect, lineStride, writeLine } from './pattern.js';
+import { FIRST_TENURE, type Frame, framePA, frameSpace, tenureOf, windowTenure } from './legal.js';
+import { describeDefect, LINE_WORDS, lineDefect, lineStride, writeLine } from './pattern.js';
 import { type InterfacePlan, LINE_BYTES, LINES, SLOTS, type StressPlan } from './plan.js';
 
 const HISTORY = 1024;
@@ -97,16 +97,24 @@ export class PageKeeper {
     this.#tenures.get(tenure)?.story.push(what);
   }
 
-  /** Tells what became of the page that a device reached and must not have. */
+  /** Tells what became of the page that a device reached and must not have, or not so. */
   explain(finding: Finding): Finding {
-    const { slot, pa } = finding.where ?? {};
-    if (pa === undefined) return finding;
-    for (const { frame, story, slot: own } of [...this.#tenures.values()].reverse()) {
-      if (own < 0 || framePA(this.#plan, frame) !== pa - (pa % this.#plan.granuleBytes)) continue;
-      const kind = own === slot ? 'stale-use' : finding.kind;
-      return { ...finding, kind, details: [...finding.details, ...story] };
-    }
-    return finding;
+    if (finding.where === undefined) return finding;
+    const { slot, pa, space } = finding.where;
+    const page = pa - (pa % this.#plan.granuleBytes);
+    const owners = [...this.#tenures.values()].filter(
+      ({ frame, slot: own }) =>
+        own >= 0 && framePA(this.#plan, frame) === page && frameSpace(this.#plan, frame) === space,
+    );
+    const last = owners.findLast((owner) => owner.slot === slot) ?? owners.at(-1);
+    if (last === undefined) return finding;
+    // Something has become of it since it was mapped: the device uses what was before.
+    const isStale = last.slot === slot && last.story.length > 1;
+    return {
+      ...finding,
+      kind: isStale ? 'stale-use' : finding.kind,
+      details: [...finding.details, ...last.story],
+    };
   }
 
   /** Every page, when all devices are at rest. */
@@ -168,7 +176,7 @@ export class PageKeeper {
       this.#report({
         kind,
         actor: this.#plan.name,
-        summary: `${where} holds ${JSON.stringify(defect)}${how}`,
+        summary: `${where} ${describeDefect(defect)}${how}`,
         details: writer?.story ?? [],
       });
       return;

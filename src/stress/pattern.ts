@@ -59,3 +59,14 @@ export function lineDefect(
   }
   return undefined;
 }
+
+export function describeDefect(defect: LineDefect): string {
+  switch (defect.kind) {
+    case 'foreign':
+      return `holds line ${defect.line} of tenure ${defect.tenure}, write ${defect.sequence}`;
+    case 'torn':
+      return `holds parts of writes ${defect.sequences.join(' and ')}`;
+    case 'sequence':
+      return `holds write ${defect.sequence}`;
+  }
+}

@@ -141,7 +141,7 @@ export function planStress(machine: Machine, seed: number): StressPlan {
       name: `${machine.smmus[smmu]!.id}/${SECURITY_NAMES[security]}`,
       granule,
       granuleBytes,
-      contexts: Array.from({ length: CONTEXTS }, () => random.pick(kindsOf(machine, smmu, security))),
+      contexts: contextsOf(kindsOf(machine, smmu, security), random),
       window,
       pools,
       tables: own.takeRest(TABLES_BYTES_MAX),
@@ -183,6 +183,13 @@ function sharesOf(machine: Machine, homes: readonly Home[]): (Share | undefined)
       return new Share(base, Math.floor(base + sizeBytes));
     }),
   );
+}
+
+/** Often of one kind, so that a CD alone can tell them apart, or a VMID. */
+function contextsOf(kinds: readonly ContextKind[], random: Random): ContextKind[] {
+  const first = random.pick(kinds);
+  const rest = Array.from({ length: CONTEXTS - 1 }, () => (random.chance(50) ? first : random.pick(kinds)));
+  return [first, ...rest];
 }
 
 function kindsOf(machine: Machine, smmu: number, security: SecurityState): ContextKind[] {

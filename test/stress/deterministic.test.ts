@@ -1,23 +1,14 @@
 /** H6: the deterministic machine; H2: the checker is silent where nothing is wrong. */
-import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { loadMachine } from '../../src/machine/load.js';
-import type { Machine } from '../../src/machine/types.js';
 import { runDeterministic } from '../../src/stress/deterministic.js';
 import { PROFILE_NAMES } from '../../src/stress/profiles.js';
+import { machineFile } from './machines.js';
 
 /** Seeds of each case; SMMULATOR_RUNS raises it. */
 const SEEDS = Number(process.env.SMMULATOR_RUNS ?? 2);
 
-function machineOf(name: string): Machine {
-  const path = `machines/${name}.yaml`;
-  const { machine, diagnostics } = loadMachine(readFileSync(path, 'utf8'), path);
-  if (machine === undefined) throw new Error(JSON.stringify(diagnostics));
-  return machine;
-}
-
 describe.each(['virt-3-smmus', 'secure-island'])('%s', (name) => {
-  const machine = machineOf(name);
+  const machine = machineFile(name);
 
   it.each(PROFILE_NAMES)('H2: profile %s has no finding', (profile) => {
     for (let seed = 1; seed <= SEEDS; seed++) {

@@ -1,0 +1,37 @@
+/** Machines for the stress tests. */
+import { readFileSync } from 'node:fs';
+import { loadMachine } from '../../src/machine/load.js';
+import type { Machine } from '../../src/machine/types.js';
+
+/**
+ * One SMMU with all that there is to confuse: both stages, a Non-secure and a Secure stream, and Secure memory over
+ * Non-secure memory of the same addresses.
+ */
+const OVERLAY = `
+machine: overlay
+memory:
+  - { id: ram, base: 0x40000000, size: 128MiB }
+  - { id: secure-ram, base: 0x40000000, size: 32MiB, security: secure }
+buses:
+  - { id: pcie.0, type: pcie, bus-nr: 0x00 }
+smmus:
+  - { id: smmu0, base: 0x09050000, primary-bus: pcie.0, stage: nested, secure-memory: secure }
+devices:
+  - { id: nic0, type: dma-engine, bus: pcie.0, addr: "02.0" }
+  - { id: hsm0, type: dma-engine, bus: pcie.0, addr: "03.0", sec-sid: secure }
+`;
+
+function load(text: string, name: string): Machine {
+  const { machine, diagnostics } = loadMachine(text, name);
+  if (machine === undefined) throw new Error(JSON.stringify(diagnostics));
+  return machine;
+}
+
+export function machineFile(name: string): Machine {
+  const path = `machines/${name}.yaml`;
+  return load(readFileSync(path, 'utf8'), path);
+}
+
+export function overlay(): Machine {
+  return load(OVERLAY, 'overlay.yaml');
+}
