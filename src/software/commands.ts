@@ -18,6 +18,7 @@ import {
   CMD_TLBI_NH_VA,
   CMD_TLBI_NH_VAA,
   CMD_TLBI_NSNH_ALL,
+  CMD_TLBI_S_EL2_ALL,
   CMD_TLBI_S2_IPA,
   CMD_TLBI_S12_VMALL,
   CMD_TLBI_SNH_ALL,
@@ -111,6 +112,10 @@ export function tlbiNSNHAll(): CommandWords {
 
 export function tlbiSNHAll(): CommandWords {
   return command(CMD_TLBI_SNH_ALL);
+}
+
+export function tlbiSEL2All(): CommandWords {
+  return command(CMD_TLBI_S_EL2_ALL);
 }
 
 export function prefetchConfig(StreamID: number, SSec: SecurityState): CommandWords {

@@ -21,6 +21,8 @@ import {
   tlbiNHASID,
   tlbiNSNHAll,
   tlbiS12VMAll,
+  tlbiSEL2All,
+  tlbiSNHAll,
 } from './commands.js';
 import {
   ABORT_STE,
@@ -325,7 +327,11 @@ export class SmmuDriver {
 
   /** Everything that this Security state's streams may have left in a TLB. */
   #invalidateAllTlbs(): CommandWords[] {
-    if (this.security === SECURE) return [tlbiNHAll(0), tlbiEL3All()];
+    if (this.security === SECURE) {
+      // With stage 2, Secure EL2 is there, and CMD_TLBI_NH_ALL is for one VMID (4.4.2.1).
+      const below = this.features.stage2 ? [tlbiSNHAll(), tlbiSEL2All()] : [tlbiNHAll(0)];
+      return [...below, tlbiEL3All()];
+    }
     return this.features.hyp && this.features.stage1 ? [tlbiEL2All(), tlbiNSNHAll()] : [tlbiNSNHAll()];
   }
 

@@ -24,9 +24,18 @@ interface Choices {
   readonly CMDQS?: number;
   readonly EVENTQS?: number;
   readonly SSIDSIZE?: number;
+  /** With stage 2. */
+  readonly SEL2?: number;
 }
 
-function makeMachine({ RIL = 1, ST_LEVEL = 1, CMDQS = 8, EVENTQS = 7, SSIDSIZE = 0 }: Choices = {}) {
+function makeMachine({
+  RIL = 1,
+  ST_LEVEL = 1,
+  CMDQS = 8,
+  EVENTQS = 7,
+  SSIDSIZE = 0,
+  SEL2 = 0,
+}: Choices = {}) {
   const guest = GuestMemory.create([
     { id: 'ram', base: RAM, sizeBytes: RAM_BYTES },
     { id: 'secure', base: SECURE_RAM, sizeBytes: SECURE_BYTES },
@@ -35,6 +44,7 @@ function makeMachine({ RIL = 1, ST_LEVEL = 1, CMDQS = 8, EVENTQS = 7, SSIDSIZE =
   const idr = {
     IDR0: encode(IDR0, {
       S1P: 1,
+      S2P: SEL2,
       TTF: 2,
       COHACC: 1,
       ASID16: 1,
@@ -50,7 +60,7 @@ function makeMachine({ RIL = 1, ST_LEVEL = 1, CMDQS = 8, EVENTQS = 7, SSIDSIZE =
     IIDR: 0,
     AIDR: 2,
     S_IDR0: encode(S_IDR0, { STALL_MODEL: 1 })[0]!,
-    S_IDR1: encode(S_IDR1, { S_SIDSIZE: 16, SECURE_IMPL: 1 })[0]!,
+    S_IDR1: encode(S_IDR1, { S_SIDSIZE: 16, SEL2, SECURE_IMPL: 1 })[0]!,
   };
   const config = { id: 'smmu0', idr, tlb: Number.POSITIVE_INFINITY, configCache: Number.POSITIVE_INFINITY };
   const smmu = new Smmu(config, spaces, { interrupt() {} });
@@ -84,7 +94,7 @@ function makeMachine({ RIL = 1, ST_LEVEL = 1, CMDQS = 8, EVENTQS = 7, SSIDSIZE =
     smmu.runToIdle();
     return txn;
   };
-  return { smmu, port, driver, translate };
+  return { smmu, port, driver, translate, memory: new SpaceMemory(spaces[SECURE]) };
 }
 
 const numbers = (driver: SmmuDriver) => driver.events.drain().records.map(({ number }) => number);
@@ -230,6 +240,33 @@ describe('6.3 registers that are waited for', () => {
       'smmu0 (non-secure): SMMU_CR0ACK is 0x0 after 10 polls, expected 0x8',
     );
   });
+});
+
+test.each([
+  [0, ['10', '18']],
+  [1, ['60', '50', '18']],
+])('4.4 enabling a Secure interface with SEL2 == %i takes every Secure TLB entry', (SEL2, opcodes) => {
+  const { port, driver: make, smmu, memory } = makeMachine({ SEL2 });
+  const seen: string[] = [];
+  const secure = port(SECURE);
+  const driver = make(SECURE, {
+    port: {
+      ...secure,
+      write32: (offset, value) => {
+        // S_CMDQ_PROD: the commands up to it are in memory (6.3.75).
+        const base = Number(secure.read64(0x8090) & 0xf_ffff_ffff_ffe0n);
+        if (offset === 0x8098) {
+          for (let at = seen.length; at < value; at++) {
+            seen.push((Number(memory.load64(base + 16 * at)) & 0xff).toString(16));
+          }
+        }
+        secure.write32(offset, value);
+      },
+    },
+  });
+  driver.enable();
+  smmu.runToIdle();
+  expect(seen.filter((opcode) => !['4', '46'].includes(opcode))).toEqual(opcodes);
 });
 
 describe('A33, A35 boot software, both Security states', () => {
