@@ -161,6 +161,26 @@ export const CHOICES: readonly Choice[] = [
     why: 'Permitted, not required.',
   },
   {
+    id: 'caching',
+    section: '3.21.1, 3.21.3, 16.2',
+    question: 'What is cached: structures, table descriptors and translations, valid or not.',
+    options: [
+      'valid STEs and CDs, translations that permit their access (`caching: normal`)',
+      'also L1STDs, L1CDs, table descriptors and denied translations (`caching: stale`)',
+      'also invalid structures (`caching: maximally-stale`)',
+    ],
+    ours: 0,
+    why: 'Recorded drivers work; the others find out whether software invalidates all that it must.',
+  },
+  {
+    id: 'speculative-fills',
+    section: '3.14, 3.21',
+    question: 'Whether structures and translations are fetched that no access needs.',
+    options: ['no', 'the neighbours after a miss (`speculative-fills: on`)'],
+    ours: 0,
+    why: 'What was fetched can be told from what was accessed; the other finds software that relies on that.',
+  },
+  {
     id: 'prefetch',
     section: '4.2',
     question: 'Whether prefetch commands fetch.',

@@ -3,7 +3,7 @@
  */
 import type { Argv } from 'yargs';
 import { UsageError } from './exit-status.js';
-import { cacheEntries, machineOptions } from './options.js';
+import { cacheOptions, machineOptions } from './options.js';
 
 /** Numbers on the command line: hex or decimal, exact to 64 bits. */
 function wide(option: string): (text: string) => bigint {
@@ -30,7 +30,7 @@ const flag = (describe: string) => ({ describe, type: 'boolean', default: false 
 const word = { type: 'string', requiresArg: true } as const;
 
 export function explainOptions<T>(command: Argv<T>) {
-  return machineOptions(command)
+  return cacheOptions(machineOptions(command))
     .positional('file', {
       describe: 'A machine file, or with --step a scenario file',
       type: 'string',
@@ -42,18 +42,6 @@ export function explainOptions<T>(command: Argv<T>) {
       coerce: count('step', Number.MAX_SAFE_INTEGER),
     })
     .option('name', { ...word, describe: 'Which scenario of the file (default: the first)' })
-    .option('tlb', {
-      ...word,
-      describe: 'TLB entries of a scenario: off, a number, or unbounded',
-      default: '64',
-      coerce: cacheEntries('tlb'),
-    })
-    .option('config-cache', {
-      ...word,
-      describe: 'Configuration cache entries of a scenario: off, a number, or unbounded',
-      default: '16',
-      coerce: cacheEntries('config-cache'),
-    })
     .option('device', { ...word, describe: 'The device of a machine whose access to explain' })
     .option('iova', { ...word, describe: 'The address that it accesses', coerce: wide('iova') })
     .option('ssid', { ...word, describe: 'SubstreamID of the access', coerce: count('ssid', SSID_MAX) })

@@ -8,15 +8,15 @@ import { type Origin, renderTranslation } from '../explain/render.js';
 import { type Request, type Translation, traceRequest } from '../explain/trace.js';
 import type { DeviceInstance, Machine } from '../machine/types.js';
 import { BootError, bootInProcess } from '../runtime/in-process-machine.js';
-import type { CacheSizes } from '../scenario/configure.js';
+import type { CacheSettings } from '../scenario/configure.js';
 import { ExplainError, explainStep } from '../scenario/explain-step.js';
 import { ScenarioFileError } from '../scenario/files.js';
 import { FAILURE, SUCCESS, UsageError } from './exit-status.js';
 import { isSound, loadMachineFile, reportDiagnostics } from './machine-file.js';
-import type { MachineArguments } from './options.js';
+import { cacheSettings, type MachineArguments } from './options.js';
 import { say } from './terminal.js';
 
-export interface ExplainArguments extends MachineArguments, CacheSizes {
+export interface ExplainArguments extends MachineArguments, Required<CacheSettings> {
   readonly step?: number | undefined;
   readonly name?: string | undefined;
   readonly device?: string | undefined;
@@ -60,10 +60,10 @@ export async function explain(args: ExplainArguments): Promise<number> {
 }
 
 async function explainScenario(args: ExplainArguments, stepNumber: number): Promise<number> {
-  const { file, name, tlb, configCache, json } = args;
+  const { file, name, json } = args;
   try {
     const chosen = { stepNumber, ...(name === undefined ? {} : { name }) };
-    const explained = await explainStep(file, chosen, { tlb, configCache });
+    const explained = await explainStep(file, chosen, cacheSettings(args));
     if (explained === undefined) throw new UsageError(`${file}: step ${stepNumber} is no dma step`);
     if (!json) say(`${explained.scenario}, step ${stepNumber}: ${explained.step}`);
     print(

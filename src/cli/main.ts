@@ -8,14 +8,11 @@ import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { DEFECT, USAGE, UsageError } from './exit-status.js';
 import { decodeOptions, explainOptions } from './explain-options.js';
-import { cacheEntries, laneCount, machineOptions } from './options.js';
+import { cacheOptions, laneCount, machineOptions } from './options.js';
 import { stressOptions } from './stress-options.js';
 import { complain, endQuietlyOnClosedPipe } from './terminal.js';
 
 const EPILOGUE = 'Exit status: 0 as it should be, 1 not so, 2 a wrong command line or an unreadable file.';
-/** Cache sizes of a replay when nothing is said: enough that entries live, small enough that some are evicted. */
-const DEFAULT_TLB = '64';
-const DEFAULT_CONFIG_CACHE = '16';
 
 function version(): string {
   const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'));
@@ -71,26 +68,12 @@ const cli = yargs(hideBin(process.argv))
     'replay <files..>',
     'Replay scenario files and recorded traces, and compare',
     (command) =>
-      command
+      cacheOptions(command)
         .positional('files', {
           describe: 'Scenario files: .json, .jsonl, .scenarios.jsonl, each also with .gz',
           type: 'string',
           array: true,
           demandOption: true,
-        })
-        .option('tlb', {
-          describe: 'TLB entries: off, a number, or unbounded',
-          type: 'string',
-          requiresArg: true,
-          default: DEFAULT_TLB,
-          coerce: cacheEntries('tlb'),
-        })
-        .option('config-cache', {
-          describe: 'Configuration cache entries: off, a number, or unbounded',
-          type: 'string',
-          requiresArg: true,
-          default: DEFAULT_CONFIG_CACHE,
-          coerce: cacheEntries('config-cache'),
         })
         .option('verbose', { describe: 'Name the scenarios that pass, too', type: 'boolean', default: false })
         .option('json', {

@@ -2,6 +2,7 @@
  * Options that several commands share.
  */
 import type { Argv } from 'yargs';
+import { CACHINGS, type CacheSettings, REPLACEMENTS } from '../scenario/configure.js';
 import { UsageError } from './exit-status.js';
 
 /** A cache size: `off`, a number of entries, or `unbounded`. */
@@ -12,6 +13,65 @@ export function cacheEntries(option: string): (text: string) => number {
     if (/^[0-9]{1,9}$/.test(text)) return Number(text);
     throw new UsageError(`--${option}: '${text}' is not off, unbounded or a number of entries`);
   };
+}
+
+const SEED_MAX = 0xffff_ffff;
+
+function seedNumber(text: string): number {
+  const seed = /^[0-9]{1,10}$/.test(text) ? Number(text) : -1;
+  if (seed >= 0 && seed <= SEED_MAX) return seed;
+  throw new UsageError(`--cache-seed: '${text}' is not a number up to ${SEED_MAX}`);
+}
+
+/** Of all arguments those of `cacheOptions`. */
+export function cacheSettings(args: Required<CacheSettings>): CacheSettings {
+  const { tlb, configCache, caching, replacement, cacheSeed, speculativeFills } = args;
+  return { tlb, configCache, caching, replacement, cacheSeed, speculativeFills };
+}
+
+/** Enough entries that they live, few enough that some are evicted. */
+const DEFAULT_TLB = '64';
+const DEFAULT_CONFIG_CACHE = '16';
+
+/** The caches of the SMMUs of a scenario, as a machine file's properties of the same names (smmu/config.ts). */
+export function cacheOptions<T>(yargs: Argv<T>) {
+  return yargs
+    .option('tlb', {
+      describe: 'TLB entries of a scenario: off, a number, or unbounded',
+      type: 'string',
+      requiresArg: true,
+      default: DEFAULT_TLB,
+      coerce: cacheEntries('tlb'),
+    })
+    .option('config-cache', {
+      describe: 'Configuration cache entries of a scenario: off, a number, or unbounded',
+      type: 'string',
+      requiresArg: true,
+      default: DEFAULT_CONFIG_CACHE,
+      coerce: cacheEntries('config-cache'),
+    })
+    .option('caching', {
+      describe: 'What the caches of a scenario keep',
+      choices: CACHINGS,
+      default: 'normal' as const,
+    })
+    .option('replacement', {
+      describe: 'Which entry of a full cache goes',
+      choices: REPLACEMENTS,
+      default: 'oldest' as const,
+    })
+    .option('cache-seed', {
+      describe: 'Seed of the random replacement',
+      type: 'string',
+      requiresArg: true,
+      default: '0',
+      coerce: seedNumber,
+    })
+    .option('speculative-fills', {
+      describe: 'After a miss, fetch the neighbours as well',
+      type: 'boolean',
+      default: false,
+    });
 }
 
 /** Each thread attaches to guest memory under a number of its own, of which there are 255. */

@@ -1,15 +1,17 @@
 /**
  * `smmulator replay FILES...`: plays scenario files and recorded traces, and prints the first difference of each.
  */
-import type { CacheSizes } from '../scenario/configure.js';
+
+import type { CacheSettings } from '../scenario/configure.js';
 import { ScenarioFileError } from '../scenario/files.js';
 import { MemoryPool } from '../scenario/memory.js';
 import type { Difference } from '../scenario/replay.js';
 import { replayFile, type ScenarioResult } from '../scenario/run-file.js';
 import { FAILURE, SUCCESS, USAGE } from './exit-status.js';
+import { cacheSettings } from './options.js';
 import { colours, complain, counted, say } from './terminal.js';
 
-export interface ReplayArguments extends CacheSizes {
+export interface ReplayArguments extends Required<CacheSettings> {
   readonly files: readonly string[];
   readonly verbose: boolean;
   readonly json: boolean;
@@ -53,7 +55,7 @@ async function replayFiles(
   const unreadable: string[] = [];
   for (const file of args.files) {
     try {
-      for await (const result of replayFile(file, args, memories)) {
+      for await (const result of replayFile(file, cacheSettings(args), memories)) {
         onResult(result);
         scenarios.push(result);
       }

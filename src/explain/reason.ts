@@ -55,7 +55,7 @@ const because = (text: string, section: string): Reason => ({ text, section });
 export function steOf(translation: Translation): Ste | undefined {
   const context = findStep(translation, 'context')?.context;
   if (context !== undefined) return context.ste;
-  const hit = findStep(translation, 'config-hit');
+  const hit = findLast(translation, 'config-hit', ({ ste }) => ste !== undefined);
   if (hit !== undefined) return hit.ste;
   const words = findStructure(translation, 'STE')?.words;
   const controls = findStep(translation, 'bank')?.controls;

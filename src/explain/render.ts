@@ -107,6 +107,9 @@ function renderStep(report: Report, translation: Translation, step: Step, inset:
     case 'tlb-hit':
       renderTlbHit(report, step);
       break;
+    case 'table-hit':
+      renderTableHit(report, step, inset);
+      break;
     case 'stage2':
       renderStage2(report, translation, step, inset);
       break;
@@ -131,6 +134,11 @@ function renderStep(report: Report, translation: Translation, step: Step, inset:
 
 function renderStage2Hit(report: Report, { pa, permissions }: StepOf<'stage2-hit'>, inset: string): void {
   report.add(`${inset}TLB hit`, `pa ${hex(pa)}; grants ${printPermissions(permissions)}`, 'IHI 0070 3.17');
+}
+
+function renderTableHit(report: Report, { stage, level, address }: StepOf<'table-hit'>, inset: string): void {
+  const label = `${stage === 1 ? '  ' : inset}level ${level}`;
+  report.add(label, `from the TLB: table -> ${hex(address)}`, 'IHI 0070 16.2');
 }
 
 function renderBank(report: Report, { config }: Translation, { controls, security }: StepOf<'bank'>): void {

@@ -7,12 +7,14 @@ import { NON_SECURE, type SecurityState } from '../arch/security.js';
 import type { SmmuConfig } from '../smmu/config.js';
 import { type OutputAttributes, outputAttributes } from '../smmu/tbu/attributes.js';
 import type { BankControls } from '../smmu/tbu/bank-controls.js';
+import type { StructureName } from '../smmu/tbu/config-cache.js';
 import type { Ste } from '../smmu/tbu/ste.js';
 import type { StreamContext } from '../smmu/tbu/stream-context.js';
-import type { Tbu, TranslationObserver } from '../smmu/tbu/tbu.js';
+import type { Tbu } from '../smmu/tbu/tbu.js';
+import type { TranslationObserver } from '../smmu/tbu/translation-observer.js';
 import { OK, type Outcome, Transaction } from '../smmu/transaction.js';
 
-export type StructureName = 'L1STD' | 'STE' | 'L1CD' | 'CD';
+export type { StructureName };
 export type Stage = 1 | 2;
 
 export type Step =
@@ -25,7 +27,7 @@ export type Step =
       readonly pa: number;
       readonly words: readonly number[];
     }
-  | { readonly kind: 'config-hit'; readonly name: 'STE' | 'CD'; readonly ste: Ste }
+  | { readonly kind: 'config-hit'; readonly name: StructureName; readonly ste: Ste | undefined }
   /** `need` is the permission bit that the access needs. */
   | { readonly kind: 'context'; readonly context: StreamContext; readonly need: number }
   | {
@@ -36,6 +38,8 @@ export type Step =
       readonly parent: number;
       readonly sizeBits: number;
     }
+  /** The walk goes on below a table descriptor of the TLB, in the table at an IPA or PA. */
+  | { readonly kind: 'table-hit'; readonly stage: Stage; readonly level: number; readonly address: number }
   | {
       readonly kind: 'stage2';
       readonly ipa: number;
@@ -115,7 +119,7 @@ export class Trace implements TranslationObserver {
     });
   }
 
-  configHit(name: 'STE' | 'CD', ste: Ste): void {
+  configHit(name: StructureName, ste: Ste | undefined): void {
     this.steps.push({ kind: 'config-hit', name, ste });
   }
 
@@ -125,6 +129,10 @@ export class Trace implements TranslationObserver {
 
   tlbHit(outPage: number, own: number, parent: number, sizeBits: number): void {
     this.steps.push({ kind: 'tlb-hit', pa: outPage * PAGE_BYTES + this.#iovaOffset, own, parent, sizeBits });
+  }
+
+  tableHit(stage: Stage, level: number, address: number): void {
+    this.steps.push({ kind: 'table-hit', stage, level, address });
   }
 
   stage2(ipa: number, ipaSpace: SecurityState, faultClass: number): void {

@@ -4,6 +4,7 @@
  * The reader, `--set`, `--global`, the JSON Schema and the reference page follow these declarations. Words are
  * QEMU's where QEMU has them.
  */
+import { CACHINGS, REPLACEMENTS } from '../smmu/config.js';
 import {
   address,
   bigInteger,
@@ -241,6 +242,25 @@ export const SMMU_SHAPE = {
     entries(DEFAULT_CONFIG_CACHE_ENTRIES),
     `Configuration cache entries, off or unbounded. Default: ${DEFAULT_CONFIG_CACHE_ENTRIES}.`,
     { global: true, fallback: DEFAULT_CONFIG_CACHE_ENTRIES },
+  ),
+  caching: key(
+    word(...CACHINGS),
+    'What the caches keep. normal: valid STEs and CDs, translations that permit their access. stale: L1STDs, L1CDs, table descriptors and denied translations, too. maximally-stale: invalid structures as well.',
+    { global: true, fallback: 'normal' },
+  ),
+  replacement: key(
+    word(...REPLACEMENTS),
+    'Which entry of a full cache goes: the oldest, the least recently used, or one at random.',
+    { global: true, fallback: 'oldest' },
+  ),
+  'cache-seed': key(integer(0, 0xffff_ffff, 'a 32-bit number'), 'Seed of the random replacement.', {
+    global: true,
+    fallback: 0,
+  }),
+  'speculative-fills': key(
+    toggle(),
+    'After a miss, fetch the neighbouring STE, CD and page as well (IHI 0070 3.14, 3.21).',
+    off,
   ),
   accel: key(idOrOff(), 'off, or the SMMU that plays the host. Not implemented yet.', {
     global: true,

@@ -5,15 +5,12 @@
  */
 import { AIDR, IDR0, IDR1, IDR3, IDR5, IIDR, OAS_BITS, S_IDR0, S_IDR1 } from '../arch/id-registers.js';
 import { encode, get, type Layout } from '../arch/layout.js';
-import type { CacheEntries, IdRegisters, SmmuConfig } from '../smmu/config.js';
+import type { CacheSettings, IdRegisters, SmmuConfig } from '../smmu/config.js';
 import { implementedIdr } from '../smmu/implemented.js';
 import type { ScenarioHeader, SmmuDescription } from './format.js';
 import { ID_REGISTERS } from './parse-header.js';
 
-export interface CacheSizes {
-  readonly tlb: CacheEntries;
-  readonly configCache: CacheEntries;
-}
+export { CACHINGS, type CacheSettings, REPLACEMENTS } from '../smmu/config.js';
 
 export interface PlannedSmmu {
   readonly config: SmmuConfig;
@@ -132,7 +129,7 @@ function planSmmu(
   id: string,
   smmu: SmmuDescription,
   header: ScenarioHeader,
-  caches: CacheSizes,
+  caches: CacheSettings,
 ): { readonly unmet: readonly string[]; readonly planned: PlannedSmmu } {
   const wanted = wantedWords(smmu, header);
   const { idr } = implementedIdr(configurable(wanted));
@@ -151,7 +148,7 @@ function planSmmu(
 }
 
 /** What to build for a scenario, or why it cannot be replayed. */
-export function planScenario(header: ScenarioHeader, caches: CacheSizes): Plan {
+export function planScenario(header: ScenarioHeader, caches: CacheSettings): Plan {
   const smmus = new Map<string, PlannedSmmu>();
   const reasons = new Set<string>();
   for (const [id, smmu] of header.smmus) {

@@ -4,8 +4,9 @@
  * as good as having watched.
  */
 import { type Translation, traceTranslation } from '../explain/trace.js';
+import type { CacheSettings } from '../smmu/config.js';
 import type { Transaction } from '../smmu/transaction.js';
-import { type CacheSizes, type PlannedSmmu, planScenario } from './configure.js';
+import { type PlannedSmmu, planScenario } from './configure.js';
 import { type PlacedScenario, readScenarios } from './files.js';
 import { InProcessDriver } from './in-process-driver.js';
 import { MemoryPool, type ScenarioMemory } from './memory.js';
@@ -59,7 +60,7 @@ class TracingDriver extends InProcessDriver {
 export async function explainStep(
   file: string,
   chosen: ChosenStep,
-  caches: CacheSizes,
+  caches: CacheSettings,
   memories: MemoryPool = new MemoryPool(),
 ): Promise<ExplainedStep | undefined> {
   const names: string[] = [];
@@ -84,7 +85,7 @@ export async function explainStep(
 async function playTo(
   { header, steps }: PlacedScenario,
   stepNumber: number,
-  caches: CacheSizes,
+  caches: CacheSettings,
   memories: MemoryPool,
 ): Promise<ExplainedStep | undefined> {
   const plan = planScenario(header, caches);

@@ -2,7 +2,7 @@
  * Replays files: every scenario of every file, each on SMMUs of its own, with one verdict each.
  */
 import { renderTranslation } from '../explain/render.js';
-import type { CacheSizes } from './configure.js';
+import type { CacheSettings } from '../smmu/config.js';
 import { planScenario } from './configure.js';
 import { explainStep } from './explain-step.js';
 import type { PlacedScenario } from './files.js';
@@ -50,7 +50,7 @@ async function replaySteps(
  */
 export async function* replayFile(
   file: string,
-  caches: CacheSizes,
+  caches: CacheSettings,
   memories: MemoryPool = new MemoryPool(),
 ): AsyncGenerator<ScenarioResult> {
   for await (const scenario of readScenarios(file)) {

@@ -5,18 +5,56 @@
 import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import type { CacheSettings } from '../../src/scenario/configure.js';
 import { MemoryPool } from '../../src/scenario/memory.js';
 import { replayFile, type ScenarioResult } from '../../src/scenario/run-file.js';
 
 const root = fileURLToPath(new URL('../vectors/', import.meta.url));
 
+const UNBOUNDED = { tlb: Number.POSITIVE_INFINITY, configCache: Number.POSITIVE_INFINITY };
+
 /** The verdict is the same whatever is cached (REQUIREMENTS H5). */
-const CACHES = {
+const CACHES: Readonly<Record<string, CacheSettings>> = {
   off: { tlb: 0, configCache: 0 },
   one: { tlb: 1, configCache: 1 },
-  some: { tlb: 64, configCache: 16 },
-  unbounded: { tlb: Number.POSITIVE_INFINITY, configCache: Number.POSITIVE_INFINITY },
-} as const;
+  some: { tlb: 64, configCache: 16, replacement: 'random' },
+  unbounded: UNBOUNDED,
+  stale: { ...UNBOUNDED, caching: 'stale' },
+  'maximally stale': { ...UNBOUNDED, caching: 'maximally-stale' },
+  speculative: { ...UNBOUNDED, caching: 'maximally-stale', speculativeFills: true },
+};
+
+/**
+ * Scenarios whose answers depend on something not being cached that may be, by the setting in which they differ. There
+ * they must differ, so that a setting which has lost its meaning is found.
+ */
+const L1STD_KEPT = 'an L1STD with Span 0 is kept, and Linux issues no CFGI_STE with Leaf 0 (linux/README.md)';
+const ONE_VMID = 'two stage 2 tables under one VMID (3.17.6): the table descriptors of one serve the other';
+const RECORDED = 'a recorded write stands where it was first read, later than the driver did it';
+const PREFETCHED = 'the page was translated before the fault was injected';
+const STALE = { 'st-mixed-streams': ONE_VMID };
+const DIFFERENT: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  stale: STALE,
+  'maximally stale': {
+    ...STALE,
+    linux61: L1STD_KEPT,
+    's1-on-nested': L1STD_KEPT,
+    's1-strict': L1STD_KEPT,
+    's2-strict': L1STD_KEPT,
+  },
+  speculative: {
+    ...STALE,
+    linux61: RECORDED,
+    's1-linear-smallq': RECORDED,
+    's1-on-nested': RECORDED,
+    's1-strict': RECORDED,
+    's2-strict': RECORDED,
+    'twostage-1': RECORDED,
+    'events-s1-walk-abort-l1': PREFETCHED,
+    'events-s1-walk-abort-l2': PREFETCHED,
+    'events-s1-walk-abort-l1-secure': PREFETCHED,
+  },
+};
 
 interface Vectors {
   readonly file: string;
@@ -101,11 +139,20 @@ function skipCounts(results: readonly ScenarioResult[]): Record<string, number> 
   return counts;
 }
 
-function failures(results: readonly ScenarioResult[]): string[] {
+function failures(results: readonly ScenarioResult[], different: Readonly<Record<string, string>>): string[] {
   return results.flatMap((result) =>
-    result.status === 'failed'
+    result.status === 'failed' && different[result.name] === undefined
       ? [`${result.name}, step ${result.difference.stepNumber}: ${result.difference.step}`]
       : [],
+  );
+}
+
+function agreements(
+  results: readonly ScenarioResult[],
+  different: Readonly<Record<string, string>>,
+): string[] {
+  return results.flatMap(({ status, name }) =>
+    status === 'ok' && different[name] !== undefined ? [`${name} should differ: ${different[name]}`] : [],
   );
 }
 
@@ -119,12 +166,14 @@ describe('J2 conformance vectors', () => {
     expect(VECTORS.map(({ file }) => `${file}.jsonl.gz`).sort()).toEqual(files.sort());
   });
 
-  describe.each(Object.entries(CACHES))('caches %s', (_name, caches) => {
+  describe.each(Object.entries(CACHES))('caches %s', (setting, caches) => {
+    const different = DIFFERENT[setting] ?? {};
     it.each(VECTORS)('$file', async ({ file, scenarios, skipped = {} }) => {
       const results: ScenarioResult[] = [];
       for await (const result of replayFile(`${root}${file}.jsonl.gz`, caches, memories))
         results.push(result);
-      expect(failures(results)).toEqual([]);
+      expect(failures(results, different)).toEqual([]);
+      expect(agreements(results, different)).toEqual([]);
       expect(skipCounts(results)).toEqual(skipped);
       expect(results.length).toBe(scenarios);
     });

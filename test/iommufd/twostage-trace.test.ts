@@ -118,6 +118,7 @@ class RecordedSmmu {
       tlbHit: ignore,
       event: ignore,
       descriptor: ignore,
+      tableHit: ignore,
       stage2Hit: ignore,
       fault: ignore,
     });

@@ -86,6 +86,23 @@ test('tlb and config-cache: entries, off, unbounded', () => {
   expect([defaults.tlb, defaults.configCache]).toEqual([4096, 1024]);
 });
 
+test('H5: caching, replacement, cache-seed, speculative-fills', () => {
+  const dial = 'caching: maximally-stale, replacement: random, cache-seed: 7, speculative-fills: on';
+  expect(machineOf(smmu(dial)).smmus[0]!.config).toMatchObject({
+    caching: 'maximally-stale',
+    replacement: 'random',
+    cacheSeed: 7,
+    speculativeFills: true,
+  });
+  expect(machineOf(smmu()).smmus[0]!.config).toMatchObject({
+    caching: 'normal',
+    replacement: 'oldest',
+    cacheSeed: 0,
+    speculativeFills: false,
+  });
+  expect(places(check(smmu('caching: stalest')))).toEqual(['schema 9:66']);
+});
+
 test('6.3: no combination of properties makes words that no SMMU could have', () => {
   const base: SmmuProperties = {
     stage: '1',

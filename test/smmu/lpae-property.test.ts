@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { CACHINGS, REPLACEMENTS } from '../../src/smmu/config.js';
 import { letterOf, stage2Letters } from '../reference/permissions.js';
 import { walkStage2 } from '../reference/walker.js';
 import {
@@ -77,6 +78,12 @@ class Case {
       },
       tlb: r.pick(CACHES),
       configCache: r.pick(CACHES),
+      caches: {
+        caching: r.pick(CACHINGS),
+        replacement: r.pick(REPLACEMENTS),
+        cacheSeed: seed,
+        speculativeFills: r.chance(40),
+      },
     });
     const memory = new TableMemory(this.bench, 0x20_0000n, BigInt(RAM_BYTES));
     const s2 = stage2 ? this.#makeStage2(memory, mode) : undefined;

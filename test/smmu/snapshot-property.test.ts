@@ -9,6 +9,7 @@ import { PROGRAM_CONFIG, Rig, randomProgram, STALLING_CONFIG } from './random-pr
 
 const RUNS = Number(process.env.SMMULATOR_RUNS ?? 8);
 const LENGTH = 150;
+const MAXIMAL = { caching: 'maximally-stale', speculativeFills: true } as const;
 
 /** Runs a program on both rigs, the second one being replaced now and then. */
 function compare(seed: number, plain: Rig, interrupted: Rig, caches: 'kept' | 'dropped'): number {
@@ -44,7 +45,9 @@ describe('A47: save, restore, continue is not to be told from having gone on', (
     test.each([
       ['terminate', PROGRAM_CONFIG],
       ['stall', STALLING_CONFIG],
-    ])(`with caches ${caches}, faults %s`, (_model, config) => {
+      ['terminate, maximally stale and at random', { ...PROGRAM_CONFIG, ...MAXIMAL, replacement: 'random' }],
+      ['terminate, maximally stale and LRU', { ...PROGRAM_CONFIG, ...MAXIMAL, replacement: 'lru' }],
+    ] as const)(`with caches ${caches}, faults %s`, (_model, config) => {
       const plain = new Rig(config);
       const interrupted = new Rig(config);
       let snapshots = 0;

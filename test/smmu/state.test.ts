@@ -21,7 +21,7 @@ function busyState(): SmmuState {
   for (const action of randomProgram(new Random(3), 120, false, false)) rig.perform(action);
   const state = rig.smmu.save();
   expect(state.tbu.caches!.tlb.entries.length).toBeGreaterThan(0);
-  expect(state.tbu.caches!.streams.length).toBeGreaterThan(0);
+  expect(state.tbu.caches!.config.streams.length).toBeGreaterThan(0);
   return state;
 }
 
@@ -73,14 +73,24 @@ describe('A46, D3: a state of another SMMU is refused, and nothing has changed',
     const state = busyState();
     const caches = state.tbu.caches!;
     const rig = new Rig(PROGRAM_CONFIG);
-    const [stream] = caches.streams;
+    const { config } = caches;
+    const [stream] = config.streams;
     const wrong: SmmuState['tbu']['caches'][] = [
-      { ...caches, tlb: { ...caches.tlb, cursor: 99 } },
+      { ...caches, tlb: { ...caches.tlb, order: [99, ...caches.tlb.order.slice(1)] } },
+      { ...caches, tlb: { ...caches.tlb, order: [] } },
       { ...caches, tlb: { ...caches.tlb, free: [0] } },
       { ...caches, tlb: { ...caches.tlb, entries: caches.tlb.entries.slice(1) } },
-      { ...caches, streams: [{ ...stream!, ste: new Int32Array(16) }] },
-      { ...caches, streams: [{ ...stream!, substreams: [{ SubstreamID: -1, cd: new Int32Array(16) }] }] },
-      { ...caches, streams: [...caches.streams, ...caches.streams, ...caches.streams, ...caches.streams] },
+      { ...caches, config: { ...config, streams: [{ ...stream!, ste: new Int32Array(16) }] } },
+      {
+        ...caches,
+        config: {
+          ...config,
+          streams: [
+            { ...stream!, substreams: [{ SubstreamID: -1, cd: new Int32Array(16), isIllegal: false }] },
+          ],
+        },
+      },
+      { ...caches, config: { ...config, streams: Array.from({ length: 4 }, () => config.streams).flat() } },
     ];
     for (const one of wrong) {
       expect(refusal({ ...state, tbu: { ...state.tbu, caches: one! } }, rig.smmu)).toMatch(/^smmu0: /);

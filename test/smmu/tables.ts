@@ -107,6 +107,39 @@ export class Tables {
     }
   }
 
+  /**
+   * Moves the table below the descriptor at a level to another place, and clears the old one.
+   * @returns where it was and is, as physical addresses; undefined where there is no such table.
+   */
+  move(input: bigint, atLevel: number): { from: bigint; to: bigint; sizeBytes: bigint } | undefined {
+    const { granule, inputBits, startLevel } = this.shape;
+    const bench = this.#memory.bench;
+    let base = this.base - this.#offset;
+    let top = BigInt(inputBits);
+    for (let level = startLevel; level < 3; level++) {
+      const shift = shiftAt(granule, level);
+      const at = base + ((input & ((1n << top) - 1n)) >> shift) * 8n;
+      const present = bench.load64(at)!;
+      if ((present & 3n) !== 3n || !this.#isMemory(this.#untangle(present))) return undefined;
+      const from = this.#untangle(present) - this.#offset;
+      if (level === atLevel) {
+        const sizeBytes = 1n << BigInt(PAGE_BITS[granule]);
+        const to = this.#memory.take(sizeBytes);
+        this.#onTable(to + this.#offset, sizeBytes);
+        for (let i = 0n; i < sizeBytes; i += 8n) {
+          bench.store64(to + i, bench.load64(from + i)!);
+          bench.store64(from + i, 0n);
+        }
+        const kept = present & ~addressField(this.shape, (1n << 52n) - 1n);
+        bench.store64(at, kept | addressField(this.shape, to + this.#offset));
+        return { from, to, sizeBytes };
+      }
+      base = from;
+      top = shift;
+    }
+    return undefined;
+  }
+
   /** A table descriptor that leads out of memory is a leaf like another. */
   #isMemory(address: bigint): boolean {
     return address >= this.#offset && this.#memory.bench.load64(address - this.#offset) !== undefined;

@@ -5,7 +5,7 @@
 import { NON_SECURE, SECURE, type SecurityState } from '../../src/arch/security.js';
 import { GuestMemory } from '../../src/memory/guest-memory.js';
 import type { MappedSpace } from '../../src/memory/mapped-space.js';
-import type { IdRegisters } from '../../src/smmu/config.js';
+import type { CacheSettings, IdRegisters } from '../../src/smmu/config.js';
 import { Smmu } from '../../src/smmu/smmu.js';
 import type { IncomingAttributes } from '../../src/smmu/tbu/attributes.js';
 import { OUTCOME_NAMES, type Outcome, Transaction } from '../../src/smmu/transaction.js';
@@ -47,6 +47,7 @@ export const FULL_IDR: IdRegisters = {
 
 export interface BenchOptions {
   readonly idr?: Partial<IdRegisters>;
+  readonly caches?: Partial<CacheSettings>;
   readonly tlb?: number;
   readonly configCache?: number;
   /** CR2: bit 0 E2H, bit 1 RECINVSID. */
@@ -106,7 +107,9 @@ export class TbuBench {
     this.spaces = [memory.space(['ram', 'high']), memory.space(['secure'])];
     const idr = { ...FULL_IDR, ...options.idr };
     const { tlb = Number.POSITIVE_INFINITY, configCache = Number.POSITIVE_INFINITY } = options;
-    this.smmu = new Smmu({ id: 'smmu0', idr, tlb, configCache }, this.spaces, { interrupt: () => {} });
+    this.smmu = new Smmu({ id: 'smmu0', idr, tlb, configCache, ...options.caches }, this.spaces, {
+      interrupt: () => {},
+    });
     const enable = CR0.SMMUEN | CR0.EVENTQEN | CR0.CMDQEN;
     this.#start(OFFSETS, NON_SECURE, options, options.cr0 ?? enable);
     if (idr.S_IDR1 >>> 31) {

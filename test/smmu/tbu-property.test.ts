@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { CACHINGS, REPLACEMENTS } from '../../src/smmu/config.js';
 import { Transaction } from '../../src/smmu/transaction.js';
 import { letterOf, stage1Letters, stage2Letters } from '../reference/permissions.js';
 import {
@@ -12,6 +13,7 @@ import {
 } from '../reference/walker.js';
 import { OPCODES } from '../spec-numbers.js';
 import { Random } from './random.js';
+import { randomStage1Leaf, randomStage2Leaf } from './random-leaf.js';
 import { addressField, leafLevels, shiftAt, TableMemory, type TableShape, Tables } from './tables.js';
 import {
   type Access,
@@ -39,8 +41,11 @@ const OAS = { 4: 44, 5: 48, 6: 52 } as const;
 const IPS_BITS = [32, 36, 40, 42, 44, 48, 52] as const;
 const TG0 = { 4: 0, 64: 1, 16: 2 } as const;
 const TG1 = { 16: 1, 4: 2, 64: 3 } as const;
+const CHANGING = ['WXN', 'PAN', 'EPAN', 'AFFD', 'HAD0', 'HAD1', 'E0PD0', 'E0PD1', 'TBI0', 'TBI1'] as const;
 const CACHES = [0, 1, 4, 4096, Number.POSITIVE_INFINITY] as const;
 const CONFIG_CACHES = [0, 1, Number.POSITIVE_INFINITY] as const;
+/** Moving a larger table costs more than it shows. */
+const MOVED_GRANULES: readonly number[] = [4, 16];
 
 type Expected = { outcome: string; pa?: bigint; space?: number; record?: bigint };
 
@@ -95,6 +100,12 @@ class Case {
       },
       tlb: r.pick(CACHES),
       configCache: r.pick(CONFIG_CACHES),
+      caches: {
+        caching: r.pick(CACHINGS),
+        replacement: r.pick(REPLACEMENTS),
+        cacheSeed: seed,
+        speculativeFills: r.chance(40),
+      },
       cr2: e2h ? 3 : 2,
     });
     const memory = new TableMemory(this.bench, 0x20_0000n, BigInt(RAM_BYTES));
@@ -191,18 +202,7 @@ class Case {
   /** The CD fields that change under way. */
   #rollControls(): void {
     const r = this.#r;
-    for (const name of [
-      'WXN',
-      'PAN',
-      'EPAN',
-      'AFFD',
-      'HAD0',
-      'HAD1',
-      'E0PD0',
-      'E0PD1',
-      'TBI0',
-      'TBI1',
-    ] as const) {
+    for (const name of CHANGING) {
       this.#cd = { ...this.#cd, [name]: r.chance(name.startsWith('E0') ? 10 : 30) ? 1 : 0 };
     }
   }
@@ -229,35 +229,12 @@ class Case {
   }
 
   #stage1Leaf(shape: TableShape, level: number): bigint {
-    const r = this.#r;
-    if (r.chance(7)) return r.bits(64) & ~1n;
-    const shift = shiftAt(shape.granule, level);
-    const size =
-      this.#s2 !== undefined ? r.pick([32, 34, this.#s2.shape.inputBits]) : r.pick([36, 40, this.#oas]);
-    const out = (r.bits(r.chance(3) ? 52 : size) >> shift) << shift;
-    const attributes =
-      (BigInt(r.below(8)) << 2n) |
-      (BigInt(r.below(4)) << 6n) |
-      (r.chance(92) ? 1n << 10n : 0n) |
-      (r.chance(60) ? 1n << 11n : 0n) |
-      (r.chance(20) ? 1n << 52n : 0n) |
-      (r.chance(30) ? 1n << 53n : 0n) |
-      (r.chance(30) ? 1n << 54n : 0n);
-    return addressField(shape, out) | attributes | (level === 3 ? 3n : 1n);
+    const sizes = this.#s2 !== undefined ? [32, 34, this.#s2.shape.inputBits] : [36, 40, this.#oas];
+    return randomStage1Leaf(this.#r, shape, level, sizes);
   }
 
   #stage2Leaf(shape: TableShape, level: number): bigint {
-    const r = this.#r;
-    if (r.chance(7)) return r.bits(64) & ~1n;
-    const shift = shiftAt(shape.granule, level);
-    const out = (r.bits(r.chance(4) ? 52 : r.pick([36, 40, 42])) >> shift) << shift;
-    const attributes =
-      (BigInt(r.below(16)) << 2n) |
-      (BigInt(r.chance(60) ? 3 : r.below(4)) << 6n) |
-      (r.chance(92) ? 1n << 10n : 0n) |
-      (r.chance(20) ? 1n << 52n : 0n) |
-      (BigInt(r.chance(50) ? 0 : r.below(4)) << 53n);
-    return addressField(shape, out) | attributes | (level === 3 ? 3n : 1n);
+    return randomStage2Leaf(this.#r, shape, level);
   }
 
   #map(): void {
@@ -490,8 +467,11 @@ class Case {
   #change(): void {
     const r = this.#r;
     const { bench } = this;
-    const kind = r.below(4);
-    if (kind === 0 && this.#stage1) {
+    const kind = r.below(5);
+    if (kind === 4) {
+      if (this.#s2 !== undefined && r.chance(50)) this.#moveTable2(this.#s2);
+      else if (this.#stage1) this.#moveTable1();
+    } else if (kind === 0 && this.#stage1) {
       this.#rollControls();
       this.#writeCds();
       for (const StreamID of [0, 1]) bench.command([OPCODES.CMD_CFGI_CD, StreamID, 1]);
@@ -517,6 +497,32 @@ class Case {
       this.#invalidateVa(input | ones, tables.shape.granule, level);
     }
     bench.sync();
+  }
+
+  /** A table of stage 1 goes elsewhere: its descriptor is invalidated with the addresses below it, not as a leaf. */
+  #moveTable1(): void {
+    const r = this.#r;
+    const va = r.pick(this.#vas);
+    const tables = this.#halves[Number((va >> 55n) & 1n)]!;
+    const { granule, inputBits } = tables.shape;
+    const input = va & ((1n << BigInt(inputBits)) - 1n);
+    if (!MOVED_GRANULES.includes(granule)) return;
+    if (tables.move(input, r.below(4) - 1) === undefined) return;
+    const ones = (va >> 55n) & 1n ? (1n << 64n) - (1n << BigInt(inputBits)) : 0n;
+    this.#invalidateVa(input | ones, granule, 3);
+  }
+
+  #moveTable2(s2: Tables): void {
+    const r = this.#r;
+    const ipa = r.pick([...this.#ipas, ...this.#frames.map((frame) => frame.ipa), 0n]);
+    if (!MOVED_GRANULES.includes(s2.shape.granule)) return;
+    const moved = s2.move(ipa, r.below(4) - 1);
+    if (moved === undefined) return;
+    for (const frame of this.#frames) {
+      if (frame.at >= moved.from && frame.at < moved.from + moved.sizeBytes)
+        frame.at += moved.to - moved.from;
+    }
+    this.#invalidateIpa(ipa);
   }
 
   #vmid(): number {

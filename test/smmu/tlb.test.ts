@@ -136,7 +136,7 @@ describe('second-level TLB against a list (IHI 0070 3.17, 4.4; D15-D19)', () => 
             for (const page of [m.first, m.first + m.pages - 1, m.first + m.pages]) {
               for (const asid of [0, 1, 0xffff]) {
                 const expected = find(models, m.stage, m.world, m.vmid, asid, page);
-                const hit = tlb.lookup(m.stage, m.world as 0, m.vmid, asid, page | 0, (page / TWO_32) | 0);
+                const hit = tlb.lookup(m.stage, m.world as 0, m.vmid, asid, 0, page | 0, (page / TWO_32) | 0);
                 expect(hit >= 0).toBe(expected.length > 0);
                 if (hit >= 0) {
                   const out = tlb.outPage(hit, page | 0);
@@ -197,11 +197,11 @@ describe('second-level TLB against a list (IHI 0070 3.17, 4.4; D15-D19)', () => 
     };
     const tlb = new Tlb(2);
     for (const n of [1, 2, 3]) tlb.fill(page(n));
-    expect(tlb.lookup(STAGE_1, 0, 0, 0, 1, 0)).toBe(-1);
-    expect(tlb.outPage(tlb.lookup(STAGE_1, 0, 0, 0, 3, 0), 3)).toBe(103);
+    expect(tlb.lookup(STAGE_1, 0, 0, 0, 0, 1, 0)).toBe(-1);
+    expect(tlb.outPage(tlb.lookup(STAGE_1, 0, 0, 0, 0, 3, 0), 3)).toBe(103);
     expect(tlb.evictedBits).toBe(12);
     const off = new Tlb(0);
     off.fill(page(1));
-    expect(off.lookup(STAGE_1, 0, 0, 0, 1, 0)).toBe(-1);
+    expect(off.lookup(STAGE_1, 0, 0, 0, 0, 1, 0)).toBe(-1);
   });
 });

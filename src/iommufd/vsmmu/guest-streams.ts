@@ -9,7 +9,8 @@ import type { SmmuConfig } from '../../smmu/config.js';
 import type { EventChannel } from '../../smmu/maintenance.js';
 import type { Spaces } from '../../smmu/smmu.js';
 import { StallTable } from '../../smmu/stalls.js';
-import { Tbu, type TranslationObserver } from '../../smmu/tbu/tbu.js';
+import { Tbu } from '../../smmu/tbu/tbu.js';
+import type { TranslationObserver } from '../../smmu/tbu/translation-observer.js';
 import { Transaction } from '../../smmu/transaction.js';
 
 /** One more than the 20 bits of a SubstreamID hold. */
@@ -70,6 +71,7 @@ export class GuestStreams {
       tlbHit: ignore,
       event: ignore,
       descriptor: ignore,
+      tableHit: ignore,
       stage2: ignore,
       stage2Hit: ignore,
       leaf: ignore,

@@ -33,6 +33,8 @@ export interface Cd {
   readonly tbi0: boolean;
   readonly tbi1: boolean;
   readonly asid: number;
+  /** CD.ASET; 0 where there are no ASIDs. */
+  readonly aset: number;
   readonly wxn: boolean;
   readonly uwxn: boolean;
   readonly pan: boolean;
@@ -237,6 +239,7 @@ export function decodeCd(words: Words, context: CdContext): Cd {
     tbi0: aa64 && get(words, F.TBI0) === 1,
     tbi1: aa64 && twoLevels && get(words, F.TBI1) === 1,
     asid: hasAsid(ste.world) ? get(words, F.ASID) : 0,
+    aset: hasAsid(ste.world) ? get(words, F.ASET) : 0,
     wxn: get(words, F.WXN) === 1,
     uwxn: !aa64 && get(words, F.UWXN) === 1,
     pan: twoLevels && get(words, F.PAN) === 1,

@@ -34,10 +34,12 @@ import { NON_SECURE, SECURE, type SecurityState } from '../../arch/security.js';
 import { type Features, hasStage2 } from '../features.js';
 import type { ConfigCache } from './config-cache.js';
 import { EL3, NS_EL1, NS_EL2, NS_EL2_E2H, S_EL2, S_EL2_E2H, SECURE_EL1 } from './stream-world.js';
-import { STAGE_1, STAGE_2, type Tlb, TlbScope } from './tlb.js';
+import { STAGE_1, STAGE_2, TABLE_1, TABLE_2, type Tlb, TlbScope } from './tlb.js';
 
-const S1 = 1 << STAGE_1;
-const S2 = 1 << STAGE_2;
+const S1 = (1 << STAGE_1) | (1 << TABLE_1);
+const S2 = (1 << STAGE_2) | (1 << TABLE_2);
+/** With Leaf == 1 table descriptors stay. */
+const LEAVES = (1 << STAGE_1) | (1 << STAGE_2);
 const BOTH = S1 | S2;
 const TWO_32 = 0x1_0000_0000;
 /** Pages of one half of the VA space, TTB0's or TTB1's: 52 address bits. */
@@ -66,6 +68,10 @@ export class Invalidator {
     if (!this.#configuration(queue)) this.#translation(queue);
   }
 
+  #isLeaf(): boolean {
+    return get(this.#words, COMMAND.Leaf) === 1;
+  }
+
   /** CFGI commands; SSec chooses the Stream table on the Secure queue (4.1.6). */
   #configuration(queue: SecurityState): boolean {
     const words = this.#words;
@@ -73,7 +79,7 @@ export class Invalidator {
     const StreamID = get(words, COMMAND.StreamID);
     switch (get(words, COMMAND.Opcode)) {
       case CMD_CFGI_STE:
-        this.#config.invalidateStes(security, StreamID, StreamID);
+        this.#config.invalidateSte(security, StreamID, this.#isLeaf());
         return true;
       case CMD_CFGI_STE_RANGE: {
         const range = get(words, COMMAND.Range);
@@ -84,7 +90,7 @@ export class Invalidator {
         return true;
       }
       case CMD_CFGI_CD:
-        this.#config.invalidateCd(security, StreamID, get(words, COMMAND.SubstreamID));
+        this.#config.invalidateCd(security, StreamID, get(words, COMMAND.SubstreamID), this.#isLeaf());
         return true;
       case CMD_CFGI_CD_ALL:
         this.#config.invalidateCds(security, StreamID);
@@ -223,6 +229,7 @@ export class Invalidator {
     const scope = this.#scope;
     const page = ((words[3]! >>> 12) & 0xff) * TWO_32 + (((words[2]! >>> 12) | (words[3]! << 20)) >>> 0);
     scope.firstPage = scope.lastPage = page;
+    if (this.#isLeaf()) scope.stages &= LEAVES;
     const tg = get(words, COMMAND.TG);
     if (tg === 0 || !this.#features.ril) return;
     const granuleBits = 10 + 2 * tg;

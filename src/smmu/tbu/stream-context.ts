@@ -15,8 +15,12 @@ export interface StreamContext {
   readonly world: StreamWorld;
   readonly vmid: number;
   readonly asid: number;
+  readonly aset: number;
   /** any-EL2 and EL3: every access is checked as privileged. */
   readonly singlePrivilege: boolean;
-  /** A small number that stands for (world, VMID, ASID) in the first-level TLB. */
+  /** A small number that stands for (world, VMID, ASID, ASET) in the first-level TLB. */
   readonly tag: number;
 }
+
+/** What of a context tags its translations (3.17). */
+export type Regime = Pick<StreamContext, 'world' | 'vmid' | 'asid' | 'aset'>;

@@ -1,5 +1,5 @@
 /** What a TBU counts, and what of it outlives a moment (state.ts). */
-import type { CachedStream } from './config-cache.js';
+import type { ConfigCacheState } from './config-cache.js';
 import type { TlbState } from './tlb.js';
 
 export interface TbuState {
@@ -9,7 +9,7 @@ export interface TbuState {
   /** Absent: the caches are empty, as they may be at any time (IHI 0070 3.17, 3.21). */
   readonly caches?: {
     readonly tlb: TlbState;
-    readonly streams: readonly CachedStream[];
+    readonly config: ConfigCacheState;
     /** Translation regimes that have a number, in the order of their numbers; see #internContext. */
     readonly regimes: readonly number[];
   };

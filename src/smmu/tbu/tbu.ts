@@ -2,7 +2,7 @@
  * The TBU: translates accesses beside the device that makes them (IHI 0070 3.3, 3.4, 3.12, 7.2, 13).
  *
  * A hit touches no lock and no other thread. The first level of its TLB is direct-mapped, keyed by page and an interned
- * context (StreamWorld, VMID, ASID), with the permissions of both stages ANDed at fill, so that a hit is one compare and
+ * context (StreamWorld, VMID, ASID, ASET), with the permissions of both stages ANDed at fill, so that a hit is one compare and
  * one bit test. It is always a subset of the second level (tlb.ts). Everything that is not a plain hit goes on to
  * `#translateSlowly`, which reads top to bottom as chapter 3.4 does.
  */
@@ -34,15 +34,17 @@ import { type CacheChoice, type Commit, StateError } from '../state.js';
 import { ABORT, OK, type Outcome, RAZ_WI, STALL, type Transaction } from '../transaction.js';
 import { overridesWord } from './attributes.js';
 import { type BankControls, decodeBank } from './bank-controls.js';
-import { ConfigCache, type ConfigObserver, SILENT } from './config-cache.js';
+import { ConfigCache, SILENT } from './config-cache.js';
 import { EventRecord } from './event-record.js';
-import { inRange, selectHalf, selectLpaeHalf } from './input-address.js';
+import { pageHiOf, pageLoOf, selectTable } from './input-address.js';
 import { Invalidator } from './invalidation.js';
 import { accessBit, EXECUTE } from './permission.js';
-import type { StreamContext } from './stream-context.js';
+import { Speculation } from './speculation.js';
+import type { Regime, StreamContext } from './stream-context.js';
 import type { TbuCounters, TbuState } from './tbu-state.js';
-import { PAGE_HI_TTB1, STAGE_1, STAGE_2, Tlb } from './tlb.js';
-import { Walker, type WalkObserver } from './walker.js';
+import { STAGE_1, STAGE_2, Tlb } from './tlb.js';
+import type { TranslationObserver } from './translation-observer.js';
+import { Walker } from './walker.js';
 
 const L0_ENTRIES = 4096;
 const L0_MASK = L0_ENTRIES - 1;
@@ -56,17 +58,6 @@ const TWO_32 = 0x1_0000_0000;
 const STE_BYPASS = 4;
 const TAG_EMPTY = -1;
 
-/** Everything a TBU tells about one translation; for explain and replay. Costs nothing when absent. */
-export interface TranslationObserver extends WalkObserver, ConfigObserver {
-  /** The controls of the stream's Security state, with which a translation begins. */
-  bank(controls: BankControls, security: SecurityState): void;
-  /** The stream's configuration and the permission bit that the access needs. */
-  context(context: StreamContext, need: number): void;
-  /** A STAGE_1 entry answers, with stage 1's own permissions and those of stage 2; pages are addresses / 4096. */
-  tlbHit(outPage: number, own: number, parent: number, sizeBits: number): void;
-  event(words: Int32Array, security: SecurityState): void;
-}
-
 export class Tbu {
   readonly #features: Features;
   readonly #events: EventChannel;
@@ -75,6 +66,13 @@ export class Tbu {
   readonly #walker: Walker;
   readonly #config: ConfigCache;
   readonly #invalidator: Invalidator;
+  readonly #speculation: Speculation;
+  /** Whether neighbours are filled after a miss. */
+  readonly #speculates: boolean;
+  /** Whether translations are kept that do not permit the access. */
+  readonly #keepsDenied: boolean;
+  /** Without the first level, the second sees every use: what `lru` goes by. */
+  readonly #hasFirstLevel: boolean;
 
   readonly #l0Tags = new Float64Array(L0_ENTRIES).fill(TAG_EMPTY);
   readonly #l0Pages = new Float64Array(L0_ENTRIES);
@@ -106,11 +104,16 @@ export class Tbu {
     this.#features = readFeatures(config.idr);
     this.#events = events;
     this.#stalls = stalls;
-    this.#tlb = new Tlb(config.tlb);
-    this.#walker = new Walker(this.#features, spaces, this.#tlb);
-    this.#config = new ConfigCache(this.#features, spaces, this.#walker, config.configCache, (regime) =>
-      this.#internContext(regime.world, regime.vmid, regime.asid),
+    const { caching = 'normal', replacement = 'oldest', cacheSeed = 0, speculativeFills = false } = config;
+    this.#tlb = new Tlb(config.tlb, replacement, cacheSeed);
+    this.#walker = new Walker(this.#features, spaces, this.#tlb, caching !== 'normal');
+    this.#config = new ConfigCache(this.#features, spaces, this.#walker, config, (regime) =>
+      this.#internContext(regime),
     );
+    this.#speculation = new Speculation(this.#config, this.#walker, this.#tlb);
+    this.#speculates = speculativeFills;
+    this.#keepsDenied = caching !== 'normal' && this.#tlb.enabled;
+    this.#hasFirstLevel = replacement !== 'lru' || config.tlb === Number.POSITIVE_INFINITY;
     this.#invalidator = new Invalidator(this.#features, this.#config, this.#tlb);
   }
 
@@ -165,12 +168,12 @@ export class Tbu {
     const rest = { counters: this.counters, nextStag: this.#stalls.next };
     if (caches === 'dropped') return rest;
     const regimes = [...this.#contextTags.keys()];
-    return { ...rest, caches: { tlb: this.#tlb.save(), streams: this.#config.save(), regimes } };
+    return { ...rest, caches: { tlb: this.#tlb.save(), config: this.#config.save(), regimes } };
   }
 
   /** @throws StateError */
   prepare({ counters, nextStag, caches }: TbuState): Commit {
-    const commits = caches && [this.#tlb.prepare(caches.tlb), this.#config.prepare(caches.streams)];
+    const commits = caches && [this.#tlb.prepare(caches.tlb), this.#config.prepare(caches.config)];
     if (caches !== undefined && caches.regimes.length > CONTEXTS_MAX) {
       throw new StateError(`${caches.regimes.length} translation regimes where ${CONTEXTS_MAX} fit`);
     }
@@ -242,7 +245,10 @@ export class Tbu {
         }
       }
     }
-    return this.#concluded(txn, this.#translateSlowly(txn));
+    return this.#concluded(
+      txn,
+      this.#speculates ? this.#translateAndSpeculate(txn) : this.#translateSlowly(txn),
+    );
   }
 
   /**
@@ -283,6 +289,19 @@ export class Tbu {
     const privileged = ste.privcfg >= 2 ? ste.privcfg === 3 : txn.privileged;
     const instruction = ste.instcfg >= 2 ? ste.instcfg === 3 : txn.instruction;
     return accessBit(txn.write, instruction && !txn.write, privileged);
+  }
+
+  #translateAndSpeculate(txn: Transaction): Outcome {
+    const fetches = this.#config.fetches;
+    const misses = this.#misses;
+    const outcome = this.#translateSlowly(txn);
+    if (this.#config.enabled && this.#config.fetches !== fetches) this.#speculation.fillConfiguration(txn);
+    const context = this.#lastContext;
+    if (context !== undefined && this.#tlb.enabled && this.#misses !== misses) {
+      this.#speculation.fillNeighbour(context, txn.iovaLo, txn.iovaHi);
+      this.#followEviction();
+    }
+    return outcome;
   }
 
   #translateSlowly(txn: Transaction): Outcome {
@@ -384,6 +403,7 @@ export class Tbu {
       context.world,
       context.vmid,
       space,
+      0,
       page | 0,
       (page / TWO_32) | 0,
     );
@@ -403,23 +423,14 @@ export class Tbu {
     const cd = context.cd!;
     const lo = txn.iovaLo;
     const hi = txn.iovaHi;
-    const half = cd.aa64
-      ? selectHalf(hi, context.singlePrivilege)
-      : selectLpaeHalf(cd, lo, hi, context.singlePrivilege);
-    const upper = half === 1;
-    const table = half < 0 ? undefined : upper ? cd.ttb1 : cd.ttb0;
+    const half = selectTable(context, lo, hi);
     const need = this.#need(context, txn);
-    const e0pd = (upper ? cd.e0pd1 : cd.e0pd0) && (need & 7) !== 0;
-    if (
-      table === undefined ||
-      e0pd ||
-      (cd.aa64 && !inRange(hi, lo, table.inputBits, upper, upper ? cd.tbi1 : cd.tbi0))
-    ) {
-      return this.#stage1Fault(txn, context, F_TRANSLATION);
-    }
-    const pageLo = (lo >>> 12) | (hi << 20);
-    const pageHi = ((hi >>> 12) & 0xff) | (upper && cd.aa64 ? PAGE_HI_TTB1 : 0);
-    const index = this.#tlb.lookup(STAGE_1, context.world, context.vmid, context.asid, pageLo, pageHi);
+    const e0pd = (half === 1 ? cd.e0pd1 : cd.e0pd0) && (need & 7) !== 0;
+    if (half === -1 || e0pd) return this.#stage1Fault(txn, context, F_TRANSLATION);
+    const pageLo = pageLoOf(lo, hi);
+    const pageHi = pageHiOf(cd, half, hi);
+    const { world, vmid, asid, aset } = context;
+    const index = this.#tlb.lookup(STAGE_1, world, vmid, asid, aset, pageLo, pageHi);
     if (index >= 0) {
       this.#hits++;
       const outPage = this.#tlb.outPage(index, pageLo);
@@ -442,13 +453,14 @@ export class Tbu {
     }
     this.#misses++;
     const fill = this.#walker.fill;
-    fill.world = context.world;
-    fill.vmid = context.vmid;
-    fill.asid = context.asid;
-    fill.pageLo = pageLo;
-    fill.pageHi = pageHi;
-    if (!this.#walker.translate(context, table, lo, hi, need))
+    const table = half === 1 ? cd.ttb1! : cd.ttb0!;
+    if (!this.#walker.translate(context, table, pageLo, pageHi, lo, hi, need)) {
+      if (this.#keepsDenied && this.#walker.isWhole) {
+        this.#tlb.fill(fill);
+        this.#followEviction();
+      }
       return this.#walkFault(txn, context, context.security);
+    }
     if (this.#tlb.enabled) {
       this.#tlb.fill(fill);
       this.#followEviction();
@@ -475,7 +487,7 @@ export class Tbu {
     space: SecurityState,
     attributes: number,
   ): void {
-    if (this.#observer !== undefined) return;
+    if (this.#observer !== undefined || !this.#hasFirstLevel) return;
     const slot = pageLo & L0_MASK;
     this.#l0Tags[slot] = (pageHi & 0x1ff) * TWO_32 + (pageLo >>> 0) + context.tag * CONTEXT_SCALE;
     this.#l0Pages[slot] = outPage;
@@ -554,8 +566,8 @@ export class Tbu {
   }
 
   /** The small number that stands for a translation regime in the first level. When they run out all are forgotten. */
-  #internContext(world: number, vmid: number, asid: number): number {
-    const key = (world * 0x1_0000 + vmid) * 0x1_0000 + asid;
+  #internContext({ world, vmid, asid, aset }: Regime): number {
+    const key = ((world * 2 + aset) * 0x1_0000 + vmid) * 0x1_0000 + asid;
     const known = this.#contextTags.get(key);
     if (known !== undefined) return known;
     if (this.#contextTags.size === CONTEXTS_MAX) {
@@ -563,6 +575,7 @@ export class Tbu {
       this.#config.invalidateAll(NON_SECURE);
       this.#config.invalidateAll(SECURE);
       this.#l0Tags.fill(TAG_EMPTY);
+      this.#lastContext = undefined;
     }
     const tag = this.#contextTags.size;
     this.#contextTags.set(key, tag);

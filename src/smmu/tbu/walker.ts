@@ -4,6 +4,10 @@
  * A walk leaves its answer in the walker's fields: a TlbFill and the output address, or a fault with all that its event
  * record needs. It allocates nothing. Not here, because not advertised: HTTU, permission indirection. The
  * Contiguous bit is not used: it only permits larger TLB entries.
+ *
+ * With `keepsTables` a walk leaves the table descriptors that it read in the TLB, and begins at the lowest one there: a
+ * walk cache. One of a stage 1 table that stage 2 translates holds the table's PA, so that it is combined and subject to
+ * invalidation by VA alone, as combined translations are (16.2.1).
  */
 import {
   DESC_AF,
@@ -32,12 +36,14 @@ import type { Features } from '../features.js';
 import { isStage2Device, stage1Word, stage2Word } from './attributes.js';
 import { ALL, EXECUTE, PRIV_READ, stage1Permissions, stage2Permissions, UNPRIV_READ } from './permission.js';
 import type { StreamContext } from './stream-context.js';
-import type { TranslationTable } from './table.js';
-import { STAGE_1, STAGE_2, type Tlb, TlbFill } from './tlb.js';
+import { alignDown, type TranslationTable } from './table.js';
+import { STAGE_1, STAGE_2, TABLE_1, TABLE_2, type Tlb, TlbFill } from './tlb.js';
 
 const TWO_32 = 0x1_0000_0000;
 const TWO_48 = 0x1_0000_0000_0000;
 const HIERARCHICAL = DESC_APTABLE0 | DESC_APTABLE1 | DESC_UXNTABLE | DESC_PXNTABLE;
+/** The lowest of them. */
+const HIERARCHICAL_SHIFT = 27;
 
 /** Told about each step of a walk; absent in normal running. */
 export interface WalkObserver {
@@ -50,6 +56,8 @@ export interface WalkObserver {
     lo: number,
     hi: number,
   ): void;
+  /** A table descriptor of the TLB answers: the walk goes on at the next level, in the table at an IPA or PA. */
+  tableHit(stage: 1 | 2, level: number, address: number): void;
   /** A stage 2 translation begins, for the access itself, a stage 1 descriptor or a CD. */
   stage2(ipa: number, ipaSpace: SecurityState, faultClass: number): void;
   /** A STAGE_2 entry of the TLB answers; pages are addresses / 4096. */
@@ -62,6 +70,8 @@ export interface WalkObserver {
 export class Walker {
   /** The completed translation, ready to be cached. */
   readonly fill = new TlbFill();
+  /** Whether it is complete: also when it only does not permit the access. */
+  isWhole = false;
   /** Output page (address / 4096) and PA space, after a walk that answered true. */
   outPage = 0;
   space: SecurityState = NON_SECURE;
@@ -91,9 +101,11 @@ export class Walker {
   readonly #features: Features;
   readonly #spaces: readonly [PhysicalAddressSpace, PhysicalAddressSpace];
   readonly #tlb: Tlb;
+  readonly #keepsTables: boolean;
   readonly #words = new Int32Array(2);
   /** Fill of the stage 2 walks, apart from the fill of the whole translation. */
   readonly #fill2 = new TlbFill();
+  readonly #tableFill = new TlbFill();
 
   /** Pages of the output address space. */
   readonly #oasPages: number;
@@ -113,8 +125,18 @@ export class Walker {
   #leafSpace: SecurityState = NON_SECURE;
   #nonSecureTable = false;
 
-  constructor(features: Features, spaces: readonly [PhysicalAddressSpace, PhysicalAddressSpace], tlb: Tlb) {
+  // Where the last descriptor was read.
+  #fetchedPa = 0;
+  #fetchedSpace: SecurityState = NON_SECURE;
+
+  constructor(
+    features: Features,
+    spaces: readonly [PhysicalAddressSpace, PhysicalAddressSpace],
+    tlb: Tlb,
+    keepsTables: boolean,
+  ) {
     this.#features = features;
+    this.#keepsTables = keepsTables && tlb.enabled;
     this.#oasPages = 2 ** (features.oas - 12);
     this.#spaces = spaces;
     this.#tlb = tlb;
@@ -122,51 +144,71 @@ export class Walker {
 
   /**
    * Translates a VA through stage 1 and, where the stream has it, stage 2.
+   * @param pageLo,pageHi the VA's page number in the TLB.
    * @param need the permission bit that the access needs.
    */
   translate(
     context: StreamContext,
     table: TranslationTable,
+    pageLo: number,
+    pageHi: number,
     vaLo: number,
     vaHi: number,
     need: number,
   ): boolean {
     this.walks++;
+    this.isWhole = false;
+    const fill = this.fill;
+    fill.world = context.world;
+    fill.vmid = context.vmid;
+    fill.asid = context.asid;
+    fill.aset = context.aset;
+    fill.pageLo = pageLo;
+    fill.pageHi = pageHi;
     if (!this.#walk(context, table, vaLo, vaHi, STAGE_1, CLASS_IN)) return false;
     const cd = context.cd!;
-    const fill = this.fill;
     if ((this.#lo & DESC_AF) === 0 && table.accessFlagFaults) return this.#fail(F_ACCESS, STAGE_1, CLASS_IN);
     fill.own = stage1Permissions(this.#lo, this.#hi, this.#tableFlags, cd, context.singlePrivilege);
     if (this.sif && context.security === SECURE && this.#leafSpace === NON_SECURE) fill.own &= ~EXECUTE;
     this.observer?.leaf(1, this.#leafPage, fill.own);
-    if ((fill.own & need) === 0) return this.#fail(F_PERMISSION, STAGE_1, CLASS_IN);
+    const nested = context.ste.stage2 !== undefined;
+    let granted = (fill.own & need) !== 0;
+    if (!granted) {
+      this.#fail(F_PERMISSION, STAGE_1, CLASS_IN);
+      // Stage 2 is not asked for what stage 1 denies.
+      if (nested) return false;
+    }
     fill.stage = STAGE_1;
     fill.level = this.#level;
     fill.granuleBits = table.granuleBits;
     fill.leafBits = fill.sizeBits = this.#leafBits;
     // A page that was found through a Non-secure table of a Secure regime is never global (DDI 0487 D8.11).
-    fill.global = (this.#lo & DESC_NG) === 0 && !(context.security === SECURE && this.#nonSecureTable);
+    // Where there are no ASIDs, nG has no effect (IHI 0070 3.17.1).
+    fill.global =
+      (this.#lo & DESC_NG) === 0 &&
+      !context.singlePrivilege &&
+      !(context.security === SECURE && this.#nonSecureTable);
     fill.parent = ALL;
     fill.ipaPage = 0;
     fill.ipaSpace = NON_SECURE;
     fill.attributes = stage1Word(cd.mair, (this.#lo >>> 2) & 7, this.#sh(table));
     this.outPage = this.#leafPage;
     this.space = this.#leafSpace;
-    if (context.ste.stage2 !== undefined) {
+    if (nested) {
       const ipaPage = this.#leafPage;
       const ipaSpace = this.#leafSpace;
-      if (!this.translateStage2(context, ipaPage * 4096, ipaSpace, need, CLASS_IN)) return false;
+      granted = this.translateStage2(context, ipaPage * 4096, ipaSpace, need, CLASS_IN);
+      if (!granted && this.fault !== F_PERMISSION) return false;
       fill.ipaSpace = ipaSpace;
       fill.ipaPage = ipaPage;
       fill.attributes |= this.stage2Attributes;
       fill.parent = this.#own2;
       fill.sizeBits = Math.min(fill.sizeBits, this.#sizeBits2);
-      this.outPage = this.#out2;
-    }
-    if (context.ste.stage2 === undefined && table.lpae) this.outPage %= this.#oasPages;
+    } else if (table.lpae) this.outPage %= this.#oasPages;
     fill.outPage = this.outPage;
     fill.space = this.space;
-    return true;
+    this.isWhole = true;
+    return granted;
   }
 
   /**
@@ -189,7 +231,7 @@ export class Walker {
     const page = Math.floor(ipa / 4096);
     const pageLo = page | 0;
     const pageHi = (page / TWO_32) | 0;
-    const hit = this.#tlb.lookup(STAGE_2, context.world, context.vmid, ipaSpace, pageLo, pageHi);
+    const hit = this.#tlb.lookup(STAGE_2, context.world, context.vmid, ipaSpace, 0, pageLo, pageHi);
     if (hit >= 0) {
       this.#own2 = this.#tlb.own(hit);
       this.#out2 = this.#tlb.outPage(hit, pageLo);
@@ -197,12 +239,12 @@ export class Walker {
       this.stage2Attributes = this.#tlb.attributes(hit);
       this.observer?.stage2Hit(this.#out2, this.#own2);
     } else if (!this.#walkStage2(context, table, ipa, ipaSpace, page, faultClass)) return false;
+    this.outPage = this.#out2;
+    this.space = table.outputSpace;
     if ((this.#own2 & need) === 0) return this.#fail(F_PERMISSION, STAGE_2, faultClass);
     if (faultClass !== CLASS_IN && context.ste.s2PTW && isStage2Device(this.stage2Attributes)) {
       return this.#fail(F_PERMISSION, STAGE_2, faultClass);
     }
-    this.outPage = this.#out2;
-    this.space = table.outputSpace;
     return true;
   }
 
@@ -267,19 +309,28 @@ export class Walker {
     let space = table.space;
     let flags = 0;
     let indexBits = table.inputBits - lsb;
+    let first = level;
+    let known = -1;
+    if (this.#keepsTables) {
+      known = this.#lookupTable(context, table, inLo, inHi, stage);
+      if (known >= 0) {
+        first = level = this.#tlb.level(known) + 1;
+        lsb = table.granuleBits + stride * (3 - level);
+        indexBits = stride;
+        base = alignDown(this.#tlb.tableIpaPage(known) * 4096, table.granuleBits);
+        space = this.#tlb.ipaSpace(known) as SecurityState;
+        flags = this.#tlb.own(known) << HIERARCHICAL_SHIFT;
+        this.observer?.tableHit(stage === STAGE_1 ? 1 : 2, level - 1, base);
+      }
+    }
     for (;;) {
-      if (
-        !this.#fetch(
-          context,
-          table,
-          base + extract(inHi, inLo, lsb, indexBits) * 8,
-          space,
-          stage,
-          level,
-          faultClass,
-        )
-      ) {
-        return false;
+      const address = base + extract(inHi, inLo, lsb, indexBits) * 8;
+      if (known >= 0) {
+        if (!this.#fetchKnown(table, known, address, lsb, stage, level, faultClass)) return false;
+        known = -1;
+      } else if (!this.#fetch(context, table, address, space, stage, level, faultClass)) return false;
+      if (this.#keepsTables && level > first) {
+        this.#keepTable(context, table, inLo, inHi, stage, level, lsb, address, space, flags);
       }
       const lo = this.#words[0]!;
       const hi = this.#words[1]!;
@@ -288,8 +339,8 @@ export class Walker {
       if (!isTable && (level === 3 ? (lo & DESC_TABLE_OR_PAGE) === 0 : level < table.minBlockLevel)) {
         return this.#fail(F_TRANSLATION, stage, faultClass);
       }
-      const address = outputAddress(table, lo, hi, isTable ? table.granuleBits : lsb);
-      if (address >= (isTable ? table.walkLimit : table.outputLimit))
+      const output = outputAddress(table, lo, hi, isTable ? table.granuleBits : lsb);
+      if (output >= (isTable ? table.walkLimit : table.outputLimit))
         return this.#fail(F_ADDR_SIZE, stage, faultClass);
       if (!isTable) {
         this.#lo = lo;
@@ -297,7 +348,7 @@ export class Walker {
         this.#level = level;
         this.#leafBits = lsb;
         this.#tableFlags = flags;
-        this.#leafPage = address / 4096 + pageWithin(inLo, inHi, lsb);
+        this.#leafPage = output / 4096 + pageWithin(inLo, inHi, lsb);
         if (stage === STAGE_1) {
           this.#nonSecureTable = space === NON_SECURE;
           this.#leafSpace = space === NON_SECURE || (lo & DESC_NS) !== 0 ? NON_SECURE : SECURE;
@@ -307,7 +358,7 @@ export class Walker {
       if (table.hierarchical) flags |= hi & HIERARCHICAL;
       // NSTable holds for all that is below it, and is not one of the attributes that HADx disables.
       if (stage === STAGE_1 && (hi & DESC_NSTABLE) !== 0) space = NON_SECURE;
-      base = address;
+      base = output;
       level++;
       lsb -= stride;
       indexBits = stride;
@@ -331,6 +382,20 @@ export class Walker {
       pa = this.#out2 * 4096 + (address % 4096);
       paSpace = this.space;
     }
+    return this.#read(table, address, pa, paSpace, stage, level, faultClass);
+  }
+
+  #read(
+    table: TranslationTable,
+    address: number,
+    pa: number,
+    paSpace: SecurityState,
+    stage: typeof STAGE_1 | typeof STAGE_2,
+    level: number,
+    faultClass: number,
+  ): boolean {
+    this.#fetchedPa = pa;
+    this.#fetchedSpace = paSpace;
     this.descriptorReads++;
     if (!this.#spaces[paSpace].load(pa, this.#words, 1)) {
       this.fetchAddr = pa;
@@ -349,6 +414,82 @@ export class Walker {
     return true;
   }
 
+  /** The lowest table descriptor of the TLB for an input address, or -1; one of another granule is none. */
+  #lookupTable(
+    context: StreamContext,
+    table: TranslationTable,
+    inLo: number,
+    inHi: number,
+    stage: typeof STAGE_1 | typeof STAGE_2,
+  ): number {
+    const own = stage === STAGE_1;
+    const hit = this.#tlb.lookup(
+      own ? TABLE_1 : TABLE_2,
+      context.world,
+      context.vmid,
+      own ? context.asid : this.faultIpaSpace,
+      0,
+      own ? this.fill.pageLo : (inLo >>> 12) | (inHi << 20),
+      own ? this.fill.pageHi : (inHi >>> 12) & 0xff,
+    );
+    if (hit < 0 || this.#tlb.granuleBits(hit) !== table.granuleBits) return -1;
+    return this.#tlb.level(hit) < table.startLevel ? -1 : hit;
+  }
+
+  /** Reads the descriptor at an address within a table whose place the TLB knows. */
+  #fetchKnown(
+    table: TranslationTable,
+    entry: number,
+    address: number,
+    lsb: number,
+    stage: typeof STAGE_1 | typeof STAGE_2,
+    level: number,
+    faultClass: number,
+  ): boolean {
+    const within = address % tableBytes(this.#tlb.sizeBits(entry), lsb);
+    const pa = this.#tlb.tablePage(entry) * 4096 + within;
+    return this.#read(table, address, pa, this.#tlb.space(entry) as SecurityState, stage, level, faultClass);
+  }
+
+  /**
+   * Keeps the table descriptor that led to the last read. Where a stage 2 page is smaller than the table, what lies in
+   * that page.
+   * @param level,lsb of the table that it leads to.
+   */
+  #keepTable(
+    context: StreamContext,
+    table: TranslationTable,
+    inLo: number,
+    inHi: number,
+    stage: typeof STAGE_1 | typeof STAGE_2,
+    level: number,
+    lsb: number,
+    address: number,
+    space: SecurityState,
+    flags: number,
+  ): void {
+    const own = stage === STAGE_1;
+    const nested = own && context.ste.stage2 !== undefined;
+    const fill = this.#tableFill;
+    fill.stage = own ? TABLE_1 : TABLE_2;
+    fill.world = context.world;
+    fill.vmid = context.vmid;
+    fill.asid = own ? context.asid : this.faultIpaSpace;
+    fill.pageLo = own ? this.fill.pageLo : (inLo >>> 12) | (inHi << 20);
+    fill.pageHi = own ? this.fill.pageHi : (inHi >>> 12) & 0xff;
+    fill.leafBits = lsb + table.granuleBits - 3;
+    fill.sizeBits = nested ? Math.min(fill.leafBits, lsb + this.#sizeBits2 - 3) : fill.leafBits;
+    fill.granuleBits = table.granuleBits;
+    fill.level = level - 1;
+    const within = address % tableBytes(fill.sizeBits, lsb);
+    fill.outPage = (this.#fetchedPa - within) / 4096;
+    fill.ipaPage = (address - within) / 4096;
+    fill.own = flags >>> HIERARCHICAL_SHIFT;
+    fill.space = this.#fetchedSpace;
+    fill.ipaSpace = space;
+    this.#tlb.fill(fill);
+  }
+
   #fail(event: number, stage: typeof STAGE_1 | typeof STAGE_2, faultClass: number): false {
     this.fault = event;
     this.faultStage2 = stage === STAGE_2;
@@ -356,6 +497,11 @@ export class Walker {
     this.observer?.fault(event, stage === STAGE_1 ? 1 : 2, faultClass);
     return false;
   }
+}
+
+/** Bytes of a table, or part of one, whose entries cover 2^lsb bytes each and 2^bits together. */
+function tableBytes(bits: number, lsb: number): number {
+  return 2 ** (bits - lsb + 3);
 }
 
 /** Bits [lsb + width - 1 : lsb] of a 64-bit value in two halves; width is at most 30. */
