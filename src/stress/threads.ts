@@ -99,6 +99,8 @@ class ThreadedRun {
       this.#allBooted = resolve;
     });
     const software = this.#startSoftware();
+    // A failure is told by whatever is waited for at that moment.
+    software.catch(() => {});
     await running.supervisor.guard(booted);
     // What the report tells begins now.
     this.#recorder = new Recorder(running.view.control);
