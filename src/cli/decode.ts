@@ -37,6 +37,8 @@ const DEFAULT_IDR = idRegisters({
   iidr: 0,
   stall: true,
   secure: true,
+  lpae: true,
+  msi: true,
   sel2: true,
 });
 

@@ -186,14 +186,10 @@ export const SMMU_SHAPE = {
   irqs: key(record(IRQS_SHAPE), 'Wired interrupts.'),
   ats: key(toggle(), 'PCIe ATS (IDR0.ATS). Not implemented yet.', off),
   ril: key(toggle(), 'Range invalidation and level hints (IDR3.RIL). off makes it an SMMUv3.1 (AIDR).', on),
-  ttf: key(
-    word('aarch64', 'both'),
-    'Table formats (IDR0.TTF). both adds VMSAv8-32 LPAE: not implemented yet.',
-    {
-      global: true,
-      fallback: 'aarch64',
-    },
-  ),
+  ttf: key(word('aarch64', 'both'), 'Table formats (IDR0.TTF). both adds VMSAv8-32 LPAE.', {
+    global: true,
+    fallback: 'aarch64',
+  }),
   granules: key(list(granule()), 'Translation granules (IDR5.GRANx): 4KiB, 16KiB, 64KiB. Default: all.', {
     global: true,
   }),
@@ -207,7 +203,7 @@ export const SMMU_SHAPE = {
     'Fault model (IDR0.STALL_MODEL): terminate only, stall and terminate, or stall forced, which no PCI system can have.',
     { global: true, fallback: 'terminate' },
   ),
-  msi: key(toggle(), 'Message signalled interrupts (IDR0.MSI). Not implemented yet.', off),
+  msi: key(toggle(), 'Message signalled interrupts (IDR0.MSI, S_IDR0.MSI).', off),
   cmdqs: key(
     integer(0, 19, 'a log2 size of 0 to 19'),
     'Largest Command queue, log2 of entries (IDR1.CMDQS).',

@@ -2,8 +2,7 @@
  * From an SMMU's properties to its ID register words (IHI 0070 6.3.1 to 6.3.8, 6.3.52, 6.3.53).
  *
  * The defaults are those of QEMU's SMMUv3, with Arm's implementer code and the fields that SMMUv3.2 demands.
- * What the core does not implement is accepted in the file and never advertised here: ATS, HTTU, VMSAv8-32,
- * MSIs.
+ * What the core does not implement is accepted in the file and never advertised here: ATS, HTTU.
  */
 import { AIDR, IDR0, IDR1, IDR3, IDR5, OAS_BITS, S_IDR0, S_IDR1 } from '../arch/id-registers.js';
 import { encode, type Field, get, type Layout } from '../arch/layout.js';
@@ -23,12 +22,15 @@ export interface SmmuProperties {
   readonly cmdqs: number;
   readonly eventqs: number;
   readonly iidr: number;
+  /** VMSAv8-32 LPAE tables beside VMSAv8-64. */
+  readonly lpae: boolean;
+  readonly msi: boolean;
   readonly stall: boolean;
   readonly secure: boolean;
   readonly sel2: boolean;
 }
 
-const TTF_AARCH64 = 2;
+const TTF = { aarch64: 2, both: 3 } as const;
 const TTENDIAN_LITTLE = 2;
 /** STALL_MODEL: terminate only, or stall as well. */
 const STALL_MODEL = { terminate: 1, stall: 0 } as const;
@@ -49,11 +51,12 @@ export function idRegisters(p: SmmuProperties): IdRegisters {
     IDR0: encode(IDR0, {
       S2P,
       S1P,
-      TTF: TTF_AARCH64,
+      TTF: p.lpae ? TTF.both : TTF.aarch64,
       COHACC: 1,
       // Mandatory from SMMUv3.2 with both stages, RES0 with one.
       Hyp: S1P & S2P,
       ASID16: bit(p.asid16),
+      MSI: bit(p.msi),
       VMID16: S2P & bit(p.vmid16),
       CD2L: substreams,
       TTENDIAN: TTENDIAN_LITTLE,
@@ -80,7 +83,7 @@ export function idRegisters(p: SmmuProperties): IdRegisters {
     IIDR: p.iidr,
     AIDR: encode(AIDR, { ArchMinorRev: p.ril ? MINOR_REVISION.withRIL : MINOR_REVISION.withoutRIL })[0]!,
     // Both states have one STALL_MODEL as long as NSSTALLD is 0 (6.3.1).
-    S_IDR0: p.secure ? encode(S_IDR0, { STALL_MODEL: stallModel })[0]! : 0,
+    S_IDR0: p.secure ? encode(S_IDR0, { MSI: bit(p.msi), STALL_MODEL: stallModel })[0]! : 0,
     S_IDR1: p.secure ? encode(S_IDR1, { S_SIDSIZE: p.sidsize, SEL2: bit(p.sel2), SECURE_IMPL: 1 })[0]! : 0,
   };
 }

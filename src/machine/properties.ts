@@ -31,6 +31,8 @@ export function smmuProperties(item: SmmuItem, secure: boolean | undefined): Smm
     eventqs: usable(item.eventqs),
     iidr: usable(item.iidr),
     stall: optional(usable(item['stall-model']), (model) => model === 'stall'),
+    lpae: optional(usable(item.ttf), (ttf) => ttf === 'both'),
+    msi: optional(usable(item.msi), (state) => state === 'on'),
     secure,
     sel2: optional(usable(item.sel2), (state) => state === 'on'),
   };

@@ -51,13 +51,22 @@ test('6.3.2: sizes reach their fields, each its own', () => {
   expect(bits(IDR0, 19), 'CD2L with substreams').toBe(1);
 });
 
+test('6.3.1, 6.3.52: msi is in the MSI fields of both states, ttf: both adds VMSAv8-32', () => {
+  const secure = 'secure-memory: secure';
+  const [without, msi] = [idr(secure), idr(`msi: on, ${secure}`)];
+  expect([without.IDR0 ^ msi.IDR0, without.S_IDR0 ^ msi.S_IDR0]).toEqual([0x2000, 0x2000]);
+  expect(idr('msi: on').S_IDR0, 'no Secure state, no Secure MSIs').toBe(0);
+  expect([bits(idr().IDR0, 3, 2), bits(idr('ttf: both').IDR0, 3, 2)]).toEqual([2, 3]);
+  expect(check(smmu('msi: on, ttf: both'))).toEqual([]);
+});
+
 test('6.3.4, 6.3.8: without RIL the SMMU is an SMMUv3.1', () => {
   const { IDR3, AIDR } = idr('ril: off');
   expect([bits(IDR3, 10), AIDR]).toEqual([0, 1]);
 });
 
 test('what is not implemented is accepted with a warning and not advertised', () => {
-  const wanted = 'ats: on, ttf: both, httu: dirty, msi: on';
+  const wanted = 'ats: on, httu: dirty';
   expect(idr(wanted)).toEqual(idr());
   expect(new Set(check(smmu(wanted)).map(({ code }) => code))).toEqual(new Set(['feature-unimplemented']));
 });
@@ -119,6 +128,8 @@ test('6.3: no combination of properties makes words that no SMMU could have', ()
     iidr: 0x43b,
     secure: false,
     sel2: false,
+    lpae: false,
+    msi: false,
   };
   for (const stage of ['1', '2', 'nested'] as const) {
     for (const secure of stage === '2' ? [false] : [false, true]) {

@@ -154,6 +154,31 @@ describe('A39: SSec on the Command queues', () => {
   });
 });
 
+test('A34, A38, 3.18: MSIs of the Secure interface go to the Secure PA space, and the Non-secure ones do not', () => {
+  const idr = { ...SECURE_IDR, IDR0: IDR.IDR0 | IDR0.MSI, S_IDR0: S_IDR0.MSI | S_IDR0.STALL_MODEL_TERMINATE };
+  for (const own of [NON_SECURE, SECURE] as const) {
+    const other = own === SECURE ? NON_SECURE : SECURE;
+    const bench = new Bench(idr);
+    const at = (name: 'GERROR_IRQ_CFG0' | 'GERROR_IRQ_CFG1' | 'EVENTQ_IRQ_CFG0' | 'EVENTQ_IRQ_CFG1') =>
+      own === SECURE ? S_OFFSETS[`S_${name}`] : OFFSETS[name];
+    bench.write(at('GERROR_IRQ_CFG0'), 0x70_0000n, 8, own);
+    bench.write(at('GERROR_IRQ_CFG1'), 0x11, 4, own);
+    bench.write(at('EVENTQ_IRQ_CFG0'), 0x70_1000n, 8, own);
+    bench.write(at('EVENTQ_IRQ_CFG1'), 0x22, 4, own);
+    bench.enableQueues();
+    bench.enableSecureQueues();
+    bench.write(OFFSETS.IRQ_CTRL, 5);
+    bench.writeSecure(S_OFFSETS.S_IRQ_CTRL, 5);
+    bench.tcu.record(Int32Array.of(4, 0, 0, 0, 0, 0, 0, 0), own, false);
+    bench.putCommands([[OPCODES.CMD_SYNC | (1 << 12), 0x33, 0x70_2000], [0]], 0, own);
+    bench.write(own === SECURE ? S_OFFSETS.S_CMDQ_PROD : OFFSETS.CMDQ_PROD, 2, 4, own);
+    const written = (space: SecurityState) =>
+      [0x70_0000, 0x70_1000, 0x70_2000].map((pa) => bench.spaces[space].words.get(pa));
+    expect(written(own)).toEqual([0x11, 0x22, 0x33]);
+    expect(written(other)).toEqual([undefined, undefined, undefined]);
+  }
+});
+
 describe('A38: overflow', () => {
   test.each([
     [NON_SECURE, OFFSETS.EVENTQ_PROD, S_OFFSETS.S_EVENTQ_PROD],

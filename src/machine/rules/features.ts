@@ -96,9 +96,7 @@ function checkRawWords({ item, secure }: Smmu, reporter: Reporter): void {
 function checkImplemented(item: SmmuItem, reporter: Reporter, warned: Set<Value<unknown>>): void {
   const asked: readonly (readonly [string, Value<string>, boolean])[] = [
     ['ats', item.ats, usable(item.ats) === 'on'],
-    ['ttf', item.ttf, usable(item.ttf) === 'both'],
     ['httu', item.httu, (usable(item.httu) ?? 'off') !== 'off'],
-    ['msi', item.msi, usable(item.msi) === 'on'],
     ['accel', item.accel, (usable(item.accel) ?? 'off') !== 'off'],
   ];
   for (const [name, value, wanted] of asked) {
