@@ -1,2 +1,10 @@
 /** Thread entry of the software that programs the SMMUs. */
-export { bootSoftware, drainSoftware, endStream, programStream } from '../src/runtime/software-thread.js';
+export {
+  bootSoftware,
+  concludeSoftware,
+  consumeEvents,
+  endStream,
+  programStream,
+  restoreSoftware,
+  saveSoftware,
+} from '../src/runtime/software-thread.js';

@@ -5,6 +5,8 @@
  * guard each batch, as the acknowledgement of an invalidation needs. It knows no time and no thread. The device
  * types `dma-engine` and `iommu-testdev` are both this master.
  */
+
+import { StateError } from '../smmu/state.js';
 import type { Outcome } from '../smmu/transaction.js';
 import { OK, STALL } from '../smmu/transaction.js';
 import { countMismatches, fillPattern } from './pattern.js';
@@ -79,6 +81,21 @@ class Cursor {
   }
 }
 
+/** Where a master stands, between two accesses. */
+export interface MasterState {
+  /** Index of the step in progress; the number of steps when all are done. */
+  readonly step: number;
+  /** Passes of the step that are over, and bytes of this one. */
+  readonly pass: number;
+  readonly doneBytes: number;
+  /** What a copy has read and not written; empty otherwise. */
+  readonly held: Uint8Array;
+  /** The next access has been made and is held by a TBU. */
+  readonly stalled: boolean;
+  /** One for each step. */
+  readonly counters: readonly Readonly<DmaCounters>[];
+}
+
 export class DmaMaster {
   readonly counters: DmaCounters[];
   readonly #steps: readonly DmaStep[];
@@ -109,6 +126,39 @@ export class DmaMaster {
   /** Index of the step in progress; the number of steps when all are done. */
   get step(): number {
     return this.#index;
+  }
+
+  save(): MasterState {
+    return {
+      step: this.#index,
+      pass: this.#pass,
+      doneBytes: this.#done,
+      held: this.#buffer.slice(0, this.#held),
+      stalled: this.#stalled,
+      counters: this.counters.map((counters) => ({ ...counters })),
+    };
+  }
+
+  /** @throws StateError for a place where no master of these steps can stand */
+  restore({ step, pass, doneBytes, held, stalled, counters }: MasterState): void {
+    const current = this.#steps[step];
+    const fits =
+      current === undefined
+        ? step === this.#steps.length && !stalled && held.length === 0
+        : pass < current.repeat && doneBytes < current.sizeBytes && held.length <= BOUNDARY_BYTES;
+    if (!fits || counters.length !== this.#steps.length || (held.length > 0 && current?.op !== 'copy')) {
+      throw new StateError(`step ${step + 1} is not one that its workload can be in`);
+    }
+    for (const [index, one] of counters.entries()) Object.assign(this.counters[index]!, one);
+    this.#index = step;
+    this.#pass = pass;
+    this.#begin();
+    this.#done = doneBytes;
+    this.#source.advance(doneBytes);
+    this.#target.advance(doneBytes);
+    this.#buffer.set(held);
+    this.#held = held.length;
+    this.#stalled = stalled;
   }
 
   /** The current access is stalled: `run` asks what has become of it. A device makes one access at a time. */

@@ -84,7 +84,7 @@ export class GuestMemory {
     for (const { pa, sizeBytes, slab: index, offset } of pieces) {
       const slab = this.slabs[index];
       for (let at = 0; at < sizeBytes; at += IMAGE_PAGE_BYTES) {
-        if (at % CHUNK_BYTES === 0 && !slab.wasTouched(offset + at)) {
+        if ((offset + at) % CHUNK_BYTES === 0 && !slab.wasTouched(offset + at)) {
           at += CHUNK_BYTES - IMAGE_PAGE_BYTES;
           continue;
         }

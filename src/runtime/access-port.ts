@@ -67,6 +67,22 @@ export class TranslatedPort extends DevicePort {
     return this.#spaces[space].write(pa, from, offset, sizeBytes) ? OK : this.failed(lo, hi, ABORT);
   }
 
+  /** The STAG under which the TBU holds the stalled access. */
+  get stag(): number {
+    return this.#transaction.stag;
+  }
+
+  /** Takes up an access that the TBU holds; the device makes it again. */
+  restoreStalled(iova: bigint, stag: number, write: boolean): void {
+    const transaction = this.#transaction;
+    transaction.iovaLo = Number(BigInt.asIntN(32, iova));
+    transaction.iovaHi = Number(BigInt.asIntN(32, iova >> 32n));
+    transaction.write = write;
+    transaction.stag = stag;
+    transaction.outcome = STALL;
+    this.stalledAt = iova;
+  }
+
   #translate(lo: number, hi: number, write: boolean): Outcome {
     const transaction = this.#transaction;
     if (this.stalledAt !== undefined) {

@@ -82,6 +82,8 @@ export interface ControlOffsets {
   readonly failed: number;
   /** Not 0 once the machine is asked to stop its workload. */
   readonly stop: number;
+  /** Not 0 while the workload has stopped in order to go on. */
+  readonly paused: number;
   /** Not 0 once all devices are at rest, and their software may come to rest, too. */
   readonly devicesDone: number;
   readonly smmus: readonly SmmuOffsets[];
@@ -169,6 +171,7 @@ export function controlOffsets(shape: ControlShape): ControlOffsets {
   });
   const failed = line();
   const stop = line();
+  const paused = line();
   const devicesDone = line();
   const smmus = list(shape.smmus, smmu);
   const lanes = list(shape.lanes, thread);
@@ -180,7 +183,7 @@ export function controlOffsets(shape: ControlShape): ControlOffsets {
   const plugged = line();
   const softwareCalls = line();
   return {
-    ...{ failed, stop, devicesDone, smmus, lanes, software, interrupt, devices, latencies },
+    ...{ failed, stop, paused, devicesDone, smmus, lanes, software, interrupt, devices, latencies },
     ...{ presences, plugged, softwareCalls },
     totalWords: next,
   };
@@ -223,6 +226,20 @@ export class Control {
 
   get stopRequested(): boolean {
     return Atomics.load(this.words, this.offsets.stop) !== 0;
+  }
+
+  get paused(): boolean {
+    return Atomics.load(this.words, this.offsets.paused) !== 0;
+  }
+
+  /** Stops the workload where it is; {@link resume} lets it be taken up again. */
+  pause(): void {
+    if (Atomics.exchange(this.words, this.offsets.paused, 1) === 0) this.raiseFlag(this.offsets.stop);
+  }
+
+  resume(): void {
+    Atomics.store(this.words, this.offsets.paused, 0);
+    Atomics.store(this.words, this.offsets.stop, 0);
   }
 
   get areDevicesDone(): boolean {

@@ -11,7 +11,9 @@ import { BANKS } from '../arch/registers.js';
 import { NON_SECURE, type SecurityState } from '../arch/security.js';
 import type { Diagnostic } from '../machine/diagnostics.js';
 import type { DeviceInstance, Machine, WorkloadStep } from '../machine/types.js';
+import type { GuestMemory } from '../memory/guest-memory.js';
 import { readRegister } from '../smmu/tcu/registers.js';
+import type { TcuState } from '../smmu/tcu/tcu.js';
 import type { SmmuPort } from '../software/port.js';
 import type { DeviceResult } from './dma-lane.js';
 import { endpointOf } from './endpoint.js';
@@ -20,7 +22,7 @@ import { type MachineView, type SharedMachine, shareMachine } from './shared-mac
 import type { SmmuApi, TcuStatistics } from './smmu-api.js';
 import { SharedSmmuPort } from './smmu-port.js';
 import { SoftwareCalls } from './software-calls.js';
-import type { DrainedEvents, PlacedMapping } from './software-thread.js';
+import type { DrainedEvents, PlacedMapping, SoftwareState } from './software-thread.js';
 import { Supervisor } from './supervisor.js';
 import { type Breakdown, orderBreakdown } from './thread-life.js';
 
@@ -35,6 +37,16 @@ export interface StartOptions {
   /** Threads of software; default 1. */
   readonly software?: number;
   readonly hungMs?: number;
+  /** What the machine goes on from, instead of from reset. */
+  readonly from?: Beginning;
+}
+
+/** The state of SMMUs and memory with which a machine starts. */
+export interface Beginning {
+  /** One for each SMMU. */
+  readonly smmus: readonly TcuState[];
+  /** Puts into the machine's memory, which is all zero, what it shall hold. */
+  readonly fill: (memory: GuestMemory) => void;
 }
 
 export interface ProgramResult {
@@ -89,7 +101,8 @@ export class RunningMachine {
     this.shared = shared;
     this.view = view;
     this.supervisor = new Supervisor(view.control, options.hungMs ?? HUNG_MS);
-    this.#workers = machine.smmus.map((_smmu, index) => this.#spawn(index));
+    options.from?.fill(view.memory);
+    this.#workers = machine.smmus.map((_smmu, index) => this.#spawn(index, options.from?.smmus[index]));
     this.#lanes = this.#threadPool('dma', options.lanes);
     this.#software = this.#threadPool('software', software);
     for (const [lane, at] of view.control.offsets.lanes.entries()) {
@@ -148,9 +161,31 @@ export class RunningMachine {
     return this.#calls.boot(this.shared);
   }
 
+  /** The software goes on from where it was. */
+  restoreSoftware(state: SoftwareState): Promise<readonly PlacedMapping[]> {
+    return this.#calls.restore(this.shared, state);
+  }
+
   /** The software consumes event queues until the machine is asked to stop; in between it does what it is called for. */
+  consumeEvents(): Promise<void> {
+    return heldForLater(this.#calls.consume());
+  }
+
+  /** The same, and at last what the queues still hold: all records. */
   drainSoftware(): Promise<DrainedEvents> {
-    return heldForLater(this.#calls.drain());
+    return heldForLater(this.#calls.consume().then(() => this.#calls.conclude()));
+  }
+
+  /** The last records, after {@link consumeEvents}: all of them. */
+  concludeSoftware(): Promise<DrainedEvents> {
+    return heldForLater(this.#calls.conclude());
+  }
+
+  /** The state of software and SMMUs. No device may be doing DMA, and the software not be consuming. */
+  async save(): Promise<{ readonly smmus: readonly TcuState[]; readonly software: SoftwareState }> {
+    const software = await this.#calls.save();
+    const smmus = this.#workers.map(({ api }) => this.supervisor.guard(api.save()));
+    return { smmus: await Promise.all(smmus), software };
   }
 
   /**
@@ -260,12 +295,12 @@ export class RunningMachine {
     ]);
   }
 
-  #spawn(index: number): SmmuWorker {
+  #spawn(index: number, state: TcuState | undefined): SmmuWorker {
     const { id } = this.machine.smmus[index]!;
     const at = this.view.control.offsets.smmus[index]!;
     const worker = new Worker(new URL(import.meta.resolve('#workers/smmu')), {
       name: id,
-      workerData: { shared: this.shared, smmu: index },
+      workerData: { shared: this.shared, smmu: index, state },
     });
     this.supervisor.watch(id, at, () => this.#describeSmmu(index));
     worker.on('error', (error) => this.supervisor.fail(id, `died: ${errorText(error)}`));

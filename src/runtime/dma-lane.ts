@@ -4,6 +4,7 @@
  */
 import { type DmaCounters, DmaMaster } from '../devices/dma-master.js';
 import type { DeviceInstance, WorkloadStep } from '../machine/types.js';
+import type { CacheChoice } from '../smmu/state.js';
 import { type DevicePort, DirectPort, TranslatedPort } from './access-port.js';
 import {
   type Control,
@@ -15,6 +16,7 @@ import {
   RUNNING,
 } from './control.js';
 import { LaneTbu, type TranslationCounts } from './lane-tbu.js';
+import type { DeviceState, LaneState } from './machine-state.js';
 import { Presence } from './presence.js';
 import { MachineView, memoryThreads, type SharedMachine } from './shared-machine.js';
 import { type StalledAccess, StallWatch } from './stall-watch.js';
@@ -27,6 +29,25 @@ export interface LaneTask {
   readonly work: readonly DeviceWork[];
   /** How long a device waits for a stalled access to be resumed. */
   readonly stallLimitMs?: number;
+  /** Where the devices, in the order of `work`, and their TBUs go on from. */
+  readonly from?: LaneState;
+  /** When the workload is to pause, and whether the caches are to be kept then. */
+  readonly pause?: PauseOrder;
+}
+
+export interface LaneResult {
+  readonly devices: readonly DeviceResult[];
+  /** Where they stand; present when a pause was ordered, whether or not it has come. */
+  readonly state?: LaneState;
+}
+
+/** The machine pauses at the first batch border at which one of these holds. */
+export interface PauseOrder {
+  /** This many steps of a device are over. */
+  readonly step?: { readonly device: number; readonly steps: number };
+  /** All devices together have made this many accesses. */
+  readonly accesses?: number;
+  readonly caches: CacheChoice;
 }
 
 export interface DeviceWork {
@@ -89,6 +110,42 @@ export class LaneDevice {
     this.#control = view.control;
     this.#statistics = view.control.offsets.devices[work.device]!;
     this.#failedAt = work.steps.map(() => undefined);
+  }
+
+  /** Steps that are over. */
+  get stepsDone(): number {
+    return this.#master.step;
+  }
+
+  save(): DeviceState {
+    const { stalledAt } = this.#port;
+    const { abandoned } = this.#stall;
+    const held = this.#port instanceof TranslatedPort && stalledAt !== undefined;
+    return {
+      device: this.#work.device,
+      master: this.#master.save(),
+      failedAt: [...this.#failedAt],
+      ...(held ? { stalled: { iova: stalledAt, stag: (this.#port as TranslatedPort).stag } } : {}),
+      ...(abandoned === undefined ? {} : { abandoned }),
+      translation: { ...this.#translation },
+      accesses: this.#accesses,
+    };
+  }
+
+  restore({ master, failedAt, stalled, abandoned, translation, accesses }: DeviceState): void {
+    this.#master.restore(master);
+    this.#watched = master.step;
+    this.#port.failedAt = failedAt[master.step];
+    for (const [step, iova] of failedAt.entries()) this.#failedAt[step] = iova;
+    if (stalled !== undefined && this.#port instanceof TranslatedPort) {
+      const { op } = this.#work.steps[master.step]!;
+      const write = op === 'fill' || (op === 'copy' && master.held.length > 0);
+      this.#port.restoreStalled(stalled.iova, stalled.stag, write);
+    }
+    this.#stall.abandoned = abandoned;
+    Object.assign(this.#translation, translation);
+    this.#accesses = accesses;
+    this.#publish();
   }
 
   /** Nothing is left to do: all steps are done, or the device is gone, or has given up. */
@@ -169,6 +226,18 @@ export class Lane {
     return new LaneDevice(this.view, work, device, tbu, this.#stallLimitMs);
   }
 
+  save(devices: readonly LaneDevice[], caches: CacheChoice): LaneState {
+    return {
+      devices: devices.map((device) => device.save()),
+      tbus: [...this.#tbus].map(([smmu, { tbu }]) => ({ smmu, state: tbu.save(caches) })),
+    };
+  }
+
+  restore(devices: readonly LaneDevice[], state: LaneState): void {
+    for (const { smmu, state: tbu } of state.tbus) this.#tbu(smmu).restore(tbu);
+    for (const [index, device] of devices.entries()) device.restore(state.devices[index]!);
+  }
+
   #tbu(smmu: number): LaneTbu {
     const tbu = this.#tbus.get(smmu) ?? new LaneTbu(this.view, smmu, this.#lane);
     this.#tbus.set(smmu, tbu);
@@ -190,12 +259,29 @@ export function awaitStalled(devices: readonly LaneDevice[]): void {
   at?.awaitProgress();
 }
 
-/** Runs until all devices have done their steps or given up, or the machine stops. */
-export function runLane(task: LaneTask): readonly DeviceResult[] {
+/** Whether the moment has come at which the machine pauses: DMA threads find that out, so that it is not missed. */
+function reached(
+  { step, accesses }: PauseOrder,
+  task: LaneTask,
+  devices: readonly LaneDevice[],
+  control: Control,
+) {
+  if (step !== undefined) {
+    const index = task.work.findIndex(({ device }) => device === step.device);
+    return index >= 0 && devices[index]!.stepsDone >= step.steps;
+  }
+  const lines = control.offsets.devices;
+  return lines.reduce((sum, line) => sum + control.statistic(line, DEVICE_ACCESSES), 0) >= accesses!;
+}
+
+/** Runs until all devices have done their steps or given up, or the machine stops or pauses. */
+export function runLane(task: LaneTask): LaneResult {
   const lane = new Lane(task.shared, task.lane, task.stallLimitMs);
   const { control } = lane.view;
   const life = new ThreadLife(control, control.offsets.lanes[task.lane]!);
   const devices = task.work.map((work) => lane.adopt(work));
+  if (task.from !== undefined) lane.restore(devices, task.from);
+  const { pause } = task;
   life.state = RUNNING;
   for (let busy = true; busy && !control.stopRequested && !control.hasFailed; ) {
     life.beat();
@@ -204,9 +290,12 @@ export function runLane(task: LaneTask): readonly DeviceResult[] {
       if (device.finished) continue;
       device.batch();
       busy = true;
+      if (pause !== undefined && reached(pause, task, devices, control)) control.pause();
     }
     awaitStalled(devices);
   }
   life.state = DONE;
-  return devices.map((device) => device.result());
+  const results = devices.map((device) => device.result());
+  if (pause === undefined) return { devices: results };
+  return { devices: results, state: lane.save(devices, pause.caches) };
 }

@@ -23,7 +23,8 @@ export interface BootedSmmu {
   readonly tbu: Tbu;
 }
 
-class DirectPort implements SmmuPort {
+/** An SMMU's registers in the same thread. */
+export class DirectPort implements SmmuPort {
   readonly #smmu: Smmu;
   readonly #security: SecurityState;
 

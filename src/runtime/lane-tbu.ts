@@ -3,6 +3,7 @@
  * sit behind.
  */
 import { Tbu } from '../smmu/tbu/tbu.js';
+import type { TbuState } from '../smmu/tbu/tbu-state.js';
 import {
   type Control,
   type SmmuOffsets,
@@ -56,6 +57,14 @@ export class LaneTbu {
     this.#progress = new Signal(view.control.words, at.progress);
     this.#control = view.control;
     this.#statistics = slot.statistics;
+  }
+
+  /** Takes a state, within a batch: so that what the TCU has said so far comes before it. */
+  restore(state: TbuState): void {
+    this.begin();
+    this.tbu.prepare(state)();
+    this.guard.end();
+    this.publish({ ...this.#before });
   }
 
   /** Opens a batch, which `guard.end` closes. */

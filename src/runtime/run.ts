@@ -5,9 +5,12 @@
 import { availableParallelism } from 'node:os';
 import { eventFields, eventName } from '../arch/events.js';
 import { SECURITY_NAMES } from '../arch/security.js';
+import { noCounters } from '../devices/dma-master.js';
 import { countMismatches } from '../devices/pattern.js';
-import type { Machine, WorkloadStep } from '../machine/types.js';
+import type { Machine } from '../machine/types.js';
+import type { GuestMemory } from '../memory/guest-memory.js';
 import { stallCapacity } from '../smmu/stalls.js';
+import type { CacheChoice } from '../smmu/state.js';
 import {
   DEVICE_ABORTS,
   DEVICE_ACCESSES,
@@ -18,11 +21,18 @@ import {
   TBU_TRANSACTIONS,
   TBU_WALKS,
 } from './control.js';
-import { type RunningMachine, startMachine } from './coordinator.js';
-import type { DeviceResult, DeviceWork, LaneTask, StepResult } from './dma-lane.js';
+import { type Beginning, type RunningMachine, startMachine } from './coordinator.js';
+import type { DeviceResult, DeviceWork, LaneResult, LaneTask, PauseOrder, StepResult } from './dma-lane.js';
 import { compareEvents, hex } from './expected-events.js';
 import { ExpectedMemory, type WrittenRange } from './expected-memory.js';
 import type { TranslationCounts } from './lane-tbu.js';
+import {
+  checkMachineState,
+  initialDevice,
+  type LaneState,
+  type MachineState,
+  stepsOfDevice,
+} from './machine-state.js';
 import { Placement } from './placement.js';
 import type { DeviceReport, EventReport, RunProgress, RunReport, SmmuReport } from './report.js';
 import type { DrainedEvents, PlacedMapping } from './software-thread.js';
@@ -44,13 +54,37 @@ export interface RunOptions {
   readonly stallLimitMs?: number;
   /** Ends the workload early; the report tells what was done. */
   readonly signal?: AbortSignal;
+  /** Goes on from where another run paused: with its state, and its memory. `lanes` is then that run's. */
+  readonly from?: { readonly state: MachineState; readonly fill: Beginning['fill'] };
+  /** Stops everything once, lets the state be taken, and goes on or ends. Not together with `beside`. */
+  readonly pause?: Pause;
   /** Called with the machine once it runs. */
   readonly onStart?: (running: RunningMachine) => void;
   /** What else is done with the machine beside its workload, from boot on: the run does not end before this does. */
   readonly beside?: (running: RunningMachine) => Promise<void>;
 }
 
-/** @throws MachineFailure when a thread of the machine dies or hangs. */
+/** When a run pauses: the first moment at which everything stands still and this has happened. */
+export type PausePoint =
+  | { readonly kind: 'boot' }
+  /** A step of the workload, counted from 1 in the order of the machine file, is over. */
+  | { readonly kind: 'step'; readonly step: number }
+  /** All devices together have made so many accesses. */
+  | { readonly kind: 'accesses'; readonly accesses: number };
+
+export interface Pause {
+  readonly at: PausePoint;
+  readonly caches: CacheChoice;
+  /** Called once, while nothing moves. What it throws ends the run. */
+  readonly save: (state: MachineState, memory: GuestMemory) => Promise<void>;
+  /** The run ends there; its report tells what was done so far. */
+  readonly thenEnd: boolean;
+}
+
+/**
+ * @throws MachineFailure when a thread of the machine dies or hangs.
+ * @throws StateError when `from` does not fit the machine; nothing was started then.
+ */
 export async function runMachine(
   machine: Machine,
   options: RunOptions = {},
@@ -60,9 +94,11 @@ export async function runMachine(
   const processors = availableParallelism();
   // A TBU for each DMA thread, and a STAG at least for each TBU.
   const tbus = machine.smmus.map(({ config }) => stallCapacity(config.idr));
-  const lanes = Math.max(1, Math.min(options.lanes ?? processors, work.length, ...tbus));
+  const lanes =
+    options.from?.state.lanes.length ??
+    Math.max(1, Math.min(options.lanes ?? processors, work.length, ...tbus));
   const started = performance.now();
-  const running = await startMachine(machine, { lanes, ...hung(options) });
+  const running = await startMachine(machine, { lanes, ...hung(options), ...beginning(machine, options) });
   const stop = () => running.requestStop();
   options.signal?.addEventListener('abort', stop);
   if (options.signal?.aborted) stop();
@@ -75,14 +111,26 @@ export async function runMachine(
   }
 }
 
+function beginning(machine: Machine, { from }: RunOptions): { from?: Beginning } {
+  if (from === undefined) return {};
+  checkMachineState(machine, from.state);
+  return { from: { smmus: from.state.smmus, fill: from.fill } };
+}
+
 function hung(options: RunOptions): { hungMs?: number } {
   return options.hungMs === undefined ? {} : { hungMs: options.hungMs };
+}
+
+interface Worked {
+  readonly results: readonly DeviceResult[];
+  /** The run was to end at its pause. */
+  readonly ended: boolean;
 }
 
 class Run {
   readonly #running: RunningMachine;
   readonly #machine: Machine;
-  readonly #work: readonly DeviceWork[];
+  readonly #devices: readonly DeviceWork[];
   readonly #lanes: number;
   readonly #onProgress: (progress: RunProgress) => void;
   readonly #failures: string[] = [];
@@ -97,35 +145,106 @@ class Run {
   ) {
     this.#running = running;
     this.#machine = running.machine;
-    this.#work = work;
+    this.#devices = work;
     this.#lanes = lanes;
     this.#onProgress = onProgress;
   }
 
-  async finish(started: number, { signal, beside, stallLimitMs }: RunOptions): Promise<RunReport> {
+  async finish(started: number, options: RunOptions): Promise<RunReport> {
     const running = this.#running;
+    const { signal, from } = options;
     this.#progress('boot');
-    const mappings = await running.bootSoftware();
-    const draining = running.drainSoftware();
-    const [results] = await Promise.all([this.#drive(stallLimitMs), beside?.(running)]);
-    running.requestStop();
-    const drained = await draining;
+    const mappings = await (from === undefined
+      ? running.bootSoftware()
+      : running.restoreSoftware(from.state.software));
+    const { results, ended } = await this.#runWorkload(options);
+    const drained = await running.concludeSoftware();
     const smmus = await this.#smmuReports(drained);
     this.#progress('verify');
     if (signal?.aborted) this.#failures.push('the run was interrupted before its workload was done');
-    else this.#judge(mappings, results, drained);
+    else if (!ended) this.#judge(mappings, results, drained);
     return this.#report(smmus, results, drained, performance.now() - started);
   }
 
-  async #drive(stallLimitMs: number | undefined): Promise<readonly DeviceResult[]> {
+  /** The workload, from its beginning or from a state, with a pause where one is asked for. */
+  async #runWorkload({ signal, beside, from, pause, stallLimitMs }: RunOptions): Promise<Worked> {
+    const running = this.#running;
+    const { control } = running.view;
+    const limit = stallLimitMs === undefined ? {} : { stallLimitMs };
+    const besides = beside?.(running);
+    let lanes = from?.state.lanes;
+    let order = pause && pauseOrder(this.#machine, pause);
+    if (pause?.at.kind === 'boot') {
+      lanes ??= this.#initialLanes();
+      await this.#take(pause, lanes);
+      order = undefined;
+      if (pause.thenEnd) return { results: [], ended: true };
+    }
+    for (;;) {
+      const consuming = running.consumeEvents();
+      const rest = { ...limit, ...(order === undefined ? {} : { pause: order }) };
+      const done = (await Promise.all([this.#drive(lanes, rest), besides]))[0];
+      running.requestStop();
+      await consuming;
+      const results = done.flatMap(({ devices }) => devices);
+      if (order === undefined || pause === undefined) return { results, ended: false };
+      if (!control.paused) {
+        this.#failures.push('the workload ended before the moment of the snapshot');
+        return { results, ended: false };
+      }
+      lanes = done.map(({ state }) => state!);
+      await this.#take(pause, lanes);
+      if (pause.thenEnd) return { results, ended: true };
+      order = undefined;
+      control.resume();
+      if (signal?.aborted) running.requestStop();
+    }
+  }
+
+  /** Everything stands still: has the state taken. */
+  async #take({ save }: Pause, lanes: readonly LaneState[]): Promise<void> {
+    const running = this.#running;
+    const { smmus, software } = await running.save();
+    const { words, offsets } = running.view.control;
+    // A TBU follows its TCU when its thread wakes: one that has not done so yet would keep what is invalid.
+    const followed = (lane: number, smmu: number) => {
+      const at = offsets.smmus[smmu]!;
+      return Atomics.load(words, at.slots[lane]!.seen) === Atomics.load(words, at.logEpoch);
+    };
+    const upToDate = lanes.map(({ devices, tbus }, lane) => ({
+      devices,
+      tbus: tbus.map(({ smmu, state: { caches, ...rest } }) => ({
+        smmu,
+        state: caches !== undefined && followed(lane, smmu) ? { ...rest, caches } : rest,
+      })),
+    }));
+    await save({ lanes: upToDate, smmus, software }, running.view.memory);
+  }
+
+  #initialLanes(): LaneState[] {
+    return balance(this.#devices, this.#lanes).map((work) => ({
+      devices: work.map(({ device }) => initialDevice(this.#machine, device)),
+      tbus: [],
+    }));
+  }
+
+  /** @param from where the DMA threads go on; which devices are whose is then said there. */
+  async #drive(
+    from: readonly LaneState[] | undefined,
+    rest: Pick<LaneTask, 'stallLimitMs' | 'pause'>,
+  ): Promise<readonly LaneResult[]> {
     const timer = setInterval(() => this.#progress('dma'), PROGRESS_MS);
+    const { shared } = this.#running;
+    const shares = from?.map(({ devices }) =>
+      devices.map(({ device }) => ({ device, steps: stepsOfDevice(this.#machine, device) })),
+    );
     try {
-      const lanes = balance(this.#work, this.#lanes).map((work, lane) => {
-        const limit = stallLimitMs === undefined ? {} : { stallLimitMs };
-        const task: LaneTask = { shared: this.#running.shared, lane, work, ...limit };
-        return this.#running.runLane<readonly DeviceResult[]>(lane, task);
+      const lanes = (shares ?? balance(this.#devices, this.#lanes)).map((work, lane) => {
+        const state = from === undefined ? {} : { from: from[lane]! };
+        const task: LaneTask = { shared, lane, work, ...state, ...rest };
+        return this.#running.runLane<LaneResult>(lane, task);
       });
-      return (await Promise.all(lanes)).flat();
+      return await Promise.all(lanes);
     } finally {
       clearInterval(timer);
     }
@@ -140,11 +259,11 @@ class Run {
       accesses: sum(DEVICE_ACCESSES),
       bytes: sum(DEVICE_BYTES),
       aborts: sum(DEVICE_ABORTS),
-      devicesDone: this.#work.filter(
+      devicesDone: this.#devices.filter(
         ({ device, steps }) =>
           control.statistic(control.offsets.devices[device]!, DEVICE_STEP) >= steps.length,
       ).length,
-      devices: this.#work.length,
+      devices: this.#devices.length,
     });
   }
 
@@ -273,7 +392,7 @@ class Run {
     const result = results.find(({ device }) => device === index);
     const done = result?.steps ?? [];
     const steps = stepsOfDevice(this.#machine, index).map(({ op, iova, expect }, step) => {
-      const { accesses, bytes, aborts, mismatches } = done[step]!;
+      const { accesses, bytes, aborts, mismatches } = done[step] ?? noCounters();
       return { op, iova: hex(iova), expect, accesses, bytes, aborts, mismatches };
     });
     const sum = (key: 'accesses' | 'bytes' | 'aborts') => steps.reduce((total, step) => total + step[key], 0);
@@ -302,9 +421,13 @@ class Run {
   }
 }
 
-function stepsOfDevice(machine: Machine, device: number): WorkloadStep[] {
-  const { id } = machine.devices[device]!;
-  return machine.workload.filter((step) => step.device === id);
+/** The moment in the terms of the DMA threads. */
+function pauseOrder(machine: Machine, { at, caches }: Pause): PauseOrder | undefined {
+  if (at.kind === 'boot') return undefined;
+  if (at.kind === 'accesses') return { accesses: at.accesses, caches };
+  const { device: id } = machine.workload[at.step - 1]!;
+  const steps = machine.workload.slice(0, at.step).filter(({ device }) => device === id).length;
+  return { step: { device: machine.devices.findIndex((device) => device.id === id), steps }, caches };
 }
 
 function workOf(machine: Machine): DeviceWork[] {

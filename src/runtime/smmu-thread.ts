@@ -4,7 +4,7 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { SecurityState } from '../arch/security.js';
-import { Tcu } from '../smmu/tcu/tcu.js';
+import { Tcu, type TcuState } from '../smmu/tcu/tcu.js';
 import {
   type Control,
   RUNNING,
@@ -34,6 +34,8 @@ const SLEEP_MS = 250;
 export interface SmmuSetup {
   readonly shared: SharedMachine;
   readonly smmu: number;
+  /** Where it goes on from, instead of from reset. */
+  readonly state?: TcuState;
 }
 
 export class SmmuThread {
@@ -47,7 +49,7 @@ export class SmmuThread {
   readonly #channel: SharedTbuChannel;
   readonly #stopped: () => boolean;
 
-  constructor({ shared, smmu }: SmmuSetup) {
+  constructor({ shared, smmu, state }: SmmuSetup) {
     const view = MachineView.attach(shared, memoryThreads.smmu(smmu));
     const { control } = view;
     const at = control.offsets.smmus[smmu]!;
@@ -69,6 +71,8 @@ export class SmmuThread {
     const config = view.machine.smmus[smmu]!.config;
     const stalls = control.stalls(at, config.idr);
     this.tcu = new Tcu(config, view.spacesOf(smmu), this.#channel, io, stalls, shared.registers[smmu]!);
+    if (state !== undefined) this.tcu.prepare(state)();
+    this.#publish();
   }
 
   /** What the coordinator may ask. */
@@ -79,6 +83,10 @@ export class SmmuThread {
         this.run().catch((error) => setImmediate(() => throwOn(error)));
       },
       statistics: async () => this.statistics(),
+      save: async () => {
+        while (this.turn());
+        return this.tcu.save();
+      },
     };
   }
 

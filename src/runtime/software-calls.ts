@@ -6,7 +6,13 @@ import type { DeviceInstance, Machine, StreamProgram } from '../machine/types.js
 import { PlugError } from './hotplug.js';
 import type { MachineView, SharedMachine } from './shared-machine.js';
 import { Signal } from './signal.js';
-import type { DrainedEvents, PlacedMapping, StreamOutcome, StreamTask } from './software-thread.js';
+import type {
+  DrainedEvents,
+  PlacedMapping,
+  SoftwareState,
+  StreamOutcome,
+  StreamTask,
+} from './software-thread.js';
 
 type RunSoftware = <Result>(name: string, task: unknown) => Promise<Result>;
 
@@ -31,11 +37,24 @@ export class SoftwareCalls {
     return mappings;
   }
 
-  async drain(): Promise<DrainedEvents> {
-    for (;;) {
-      const drained = await this.#run<DrainedEvents | undefined>('drainSoftware', undefined);
-      if (drained !== undefined) return drained;
-    }
+  async restore(shared: SharedMachine, state: SoftwareState): Promise<readonly PlacedMapping[]> {
+    const mappings = await this.#run<readonly PlacedMapping[]>('restoreSoftware', { shared, state });
+    this.#booted = true;
+    for (const device of this.#fromFile) this.#programmed.add(device);
+    return mappings;
+  }
+
+  /** Until the machine stops or pauses. */
+  async consume(): Promise<void> {
+    while (!(await this.#run<boolean>('consumeEvents', undefined)));
+  }
+
+  conclude(): Promise<DrainedEvents> {
+    return this.#run('concludeSoftware', undefined);
+  }
+
+  save(): Promise<SoftwareState> {
+    return this.#run('saveSoftware', undefined);
   }
 
   /** @throws PlugError when there is no software that could. */

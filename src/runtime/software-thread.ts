@@ -18,11 +18,13 @@ import {
   type ResolvedMapping,
 } from '../software/boot.js';
 import { SmmuDriver } from '../software/driver.js';
+import type { EventQueuePosition } from '../software/event-queue.js';
 import { FaultHandler } from '../software/fault-handler.js';
 import type { PageAllocator } from '../software/page-allocator.js';
 import { DriverError, SpaceMemory } from '../software/port.js';
 import { homeRegion, regionAllocators, streamsOf } from './boot-plan.js';
 import { DONE, RUNNING } from './control.js';
+import { Rehearsal, type Surroundings } from './rehearsal.js';
 import { MachineView, memoryThreads, type SharedMachine } from './shared-machine.js';
 import { Signal } from './signal.js';
 import { SharedSmmuPort } from './smmu-port.js';
@@ -58,10 +60,44 @@ export interface DrainedEvents {
   readonly overflowed: readonly { readonly smmu: number; readonly security: SecurityState }[];
 }
 
+/** A page that was mapped when an access asked for it. */
+export interface MappedOnFault {
+  readonly smmu: number;
+  readonly security: SecurityState;
+  readonly StreamID: number;
+  readonly iova: bigint;
+}
+
+/** What of the software outlives a moment: what its boot does not make again from the machine file. */
+export interface SoftwareState {
+  readonly mappings: readonly PlacedMapping[];
+  /** In the order in which they were mapped, which decides where the tables are. */
+  readonly mappedOnFault: readonly MappedOnFault[];
+  /** In the order in which they were booted. */
+  readonly interfaces: readonly {
+    readonly smmu: number;
+    readonly security: SecurityState;
+    /** CMDQ_PROD.WR. */
+    readonly commands: number;
+    readonly events: EventQueuePosition;
+    readonly overflowed: boolean;
+    readonly counts: readonly {
+      readonly words: readonly number[];
+      readonly count: number;
+      readonly retried: boolean;
+    }[];
+  }[];
+}
+
 /** A device that came or goes, and what to program for it. */
 export interface StreamTask {
   readonly device: DeviceInstance;
   readonly program?: StreamProgram;
+}
+
+export interface RestoreTask {
+  readonly shared: SharedMachine;
+  readonly state: SoftwareState;
 }
 
 /** Where the mappings went, or what the software could not do. */
@@ -82,12 +118,19 @@ class SoftwareThread {
   readonly #view: MachineView;
   readonly #allocators: ReadonlyMap<string, PageAllocator>;
   readonly #entries: DriverEntry[] = [];
+  readonly #mappedOnFault: MappedOnFault[] = [];
+  #surroundings: Surroundings;
+  #mappings: readonly PlacedMapping[] = [];
 
   constructor(shared: SharedMachine) {
     this.#view = MachineView.attach(shared, memoryThreads.software(shared.shape, 0));
     const { control } = this.#view;
     this.life = new ThreadLife(control, control.offsets.software[0]!);
     this.#allocators = regionAllocators(this.#view.machine);
+    this.#surroundings = {
+      port: (smmu, security) => new SharedSmmuPort(this.#view, smmu, security, () => this.life.beat()),
+      memory: (smmu, security) => new SpaceMemory(this.#view.spacesOf(smmu)[security]),
+    };
   }
 
   boot(): PlacedMapping[] {
@@ -100,7 +143,52 @@ class SoftwareThread {
         placed.push(...mappings.map((mapping) => ({ ...mapping, smmu, security })));
       }
     }
+    this.#mappings = placed;
     return placed;
+  }
+
+  /** Between two records. */
+  save(): SoftwareState {
+    return {
+      mappings: this.#mappings,
+      mappedOnFault: [...this.#mappedOnFault],
+      interfaces: this.#entries.map(({ smmu, security, driver, counts, overflowed }) => ({
+        smmu,
+        security,
+        commands: driver.commands.position,
+        events: driver.events.position,
+        overflowed,
+        counts: [...counts.values()],
+      })),
+    };
+  }
+
+  /**
+   * Takes up a state. What software knows of its own tables follows from what it did: it does all of it again, upon
+   * a machine that is there for nothing else, and then finds itself on the real one, whose memory has the same tables.
+   */
+  restore({ mappings, mappedOnFault, interfaces }: SoftwareState): readonly PlacedMapping[] {
+    const real = this.#surroundings;
+    const rehearsal = new Rehearsal(this.#view, real);
+    this.#surroundings = rehearsal;
+    this.boot();
+    for (const { smmu, security, StreamID, iova } of mappedOnFault) {
+      this.#entry(smmu, security)?.faults.map(StreamID, iova);
+    }
+    rehearsal.end();
+    this.#surroundings = real;
+    for (const [index, own] of interfaces.entries()) {
+      const entry = this.#entries[index];
+      if (entry === undefined || entry.smmu !== own.smmu || entry.security !== own.security) {
+        throw new DriverError('the state is of software that programmed other SMMUs');
+      }
+      entry.driver.commands.position = own.commands;
+      entry.driver.events.position = own.events;
+      entry.overflowed = own.overflowed;
+      for (const one of own.counts) entry.counts.set(keyOf(one), { ...one, words: [...one.words] });
+    }
+    this.#mappings = mappings;
+    return mappings;
   }
 
   /** An interface that had no stream so far is enabled now. */
@@ -124,18 +212,23 @@ class SoftwareThread {
 
   /**
    * Consumes events until the coordinator asks to stop, which it does when all devices are done.
-   * @returns undefined when the thread is called for something else.
+   * @returns false when the thread is called for something else.
    */
-  drain(): DrainedEvents | undefined {
+  consume(): boolean {
     const { control } = this.#view;
     const interrupt = new Signal(control.words, control.offsets.interrupt);
     while (!control.stopRequested) {
-      if (Atomics.load(control.words, control.offsets.softwareCalls) > 0) return undefined;
+      if (Atomics.load(control.words, control.offsets.softwareCalls) > 0) return false;
       this.life.beat();
       const seen = interrupt.count;
       for (const entry of this.#entries) take(entry);
       if (!control.stopRequested) interrupt.sleep(seen, NAP_MS);
     }
+    return true;
+  }
+
+  /** The last records, and all of them. */
+  conclude(): DrainedEvents {
     for (const entry of this.#entries) {
       // A completed CMD_SYNC means that the events of all earlier transactions are in the queue (IHI 0070 4.7.3).
       entry.driver.commands.sync();
@@ -160,7 +253,11 @@ class SoftwareThread {
   #bootInterface(smmu: number, security: SecurityState, streams: readonly BootStream[]): DriverEntry {
     const driver = this.#driver(smmu, security);
     const booted = boot(driver, streams, this.#buffers(smmu));
-    const faults = new FaultHandler(driver, (StreamID) => deferredRanges(booted, StreamID));
+    const faults = new FaultHandler(
+      driver,
+      (StreamID) => deferredRanges(booted, StreamID),
+      (StreamID, iova) => this.#mappedOnFault.push({ smmu, security, StreamID, iova }),
+    );
     const entry = { smmu, security, driver, booted, faults, counts: new Map(), overflowed: false };
     this.#entries.push(entry);
     return entry;
@@ -178,8 +275,8 @@ class SoftwareThread {
     return new SmmuDriver({
       smmu: this.#view.machine.smmus[smmu]!.id,
       security,
-      port: new SharedSmmuPort(this.#view, smmu, security, () => this.life.beat()),
-      memory: new SpaceMemory(this.#view.spacesOf(smmu)[security]),
+      port: this.#surroundings.port(smmu, security),
+      memory: this.#surroundings.memory(smmu, security),
       allocator: this.#allocator(smmu, security),
       log2Events: LOG2_EVENTS,
       pollLimit: POLL_LIMIT,
@@ -200,10 +297,27 @@ export function bootSoftware(shared: SharedMachine): PlacedMapping[] {
   return whileRunning(thread, () => thread!.boot());
 }
 
+/** The same for a machine that was restored. */
+export function restoreSoftware({ shared, state }: RestoreTask): readonly PlacedMapping[] {
+  thread = new SoftwareThread(shared);
+  return whileRunning(thread, () => thread!.restore(state));
+}
+
 /** Second task of the software thread, and again after each call for something else. */
-export function drainSoftware(): DrainedEvents | undefined {
+export function consumeEvents(): boolean {
   const software = booted();
-  return whileRunning(software, () => software.drain());
+  return whileRunning(software, () => software.consume());
+}
+
+/** Last task of the software thread. */
+export function concludeSoftware(): DrainedEvents {
+  const software = booted();
+  return whileRunning(software, () => software.conclude());
+}
+
+/** A task while the workload has paused. */
+export function saveSoftware(): SoftwareState {
+  return booted().save();
 }
 
 /** A task in between: a device was plugged in. */
@@ -245,9 +359,13 @@ function take(entry: DriverEntry): void {
     const words = [...record.words];
     if (answer !== 'none') set(words, EVENT.STAG, 0);
     const retried = answer === 'retry';
-    const key = `${words.join()},${retried}`;
+    const key = keyOf({ words, retried });
     const known = entry.counts.get(key);
     if (known === undefined) entry.counts.set(key, { words, count: 1, retried });
     else known.count++;
   }
+}
+
+function keyOf({ words, retried }: { readonly words: readonly number[]; readonly retried: boolean }): string {
+  return `${words.join()},${retried}`;
 }

@@ -32,6 +32,15 @@ export class CommandQueue {
     this.#registers.write('CMDQ_CONS', 0);
   }
 
+  /** What CMDQ_PROD.WR is, of a queue that this program has programmed before. */
+  get position(): number {
+    return this.#prod;
+  }
+
+  set position(prod: number) {
+    this.#prod = prod & this.#indexMask;
+  }
+
   /** Puts commands into the queue, in order, with as few writes of PROD as space allows. Does not wait for them. */
   issue(commands: readonly CommandWords[]): void {
     let next = 0;

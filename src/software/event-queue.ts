@@ -20,6 +20,13 @@ export interface Drained {
   readonly overflow: boolean;
 }
 
+export interface EventQueuePosition {
+  /** Index with its wrap bit. */
+  readonly cons: number;
+  /** The overflow flag as it was acknowledged last. */
+  readonly acknowledged: number;
+}
+
 export class EventQueue {
   readonly #registers: RegisterInterface;
   readonly #memory: CpuMemory;
@@ -43,6 +50,16 @@ export class EventQueue {
     this.#acknowledged = 0;
     this.#registers.write('EVENTQ_PROD', 0);
     this.#registers.write('EVENTQ_CONS', 0);
+  }
+
+  /** What EVENTQ_CONS is to the program, of a queue that it has programmed before. */
+  get position(): EventQueuePosition {
+    return { cons: this.#cons, acknowledged: this.#acknowledged };
+  }
+
+  set position({ cons, acknowledged }: EventQueuePosition) {
+    this.#cons = cons & (2 ** (this.#log2Size + 1) - 1);
+    this.#acknowledged = acknowledged;
   }
 
   /** Takes all records that are in the queue now, oldest first. */

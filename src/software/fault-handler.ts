@@ -21,13 +21,22 @@ export interface DeferredRange {
 export class FaultHandler {
   readonly #driver: SmmuDriver;
   readonly #rangesOf: (StreamID: number) => readonly DeferredRange[];
+  readonly #onMap: (StreamID: number, address: bigint) => void;
   /** Pages that have been mapped, by context. */
   readonly #mapped = new WeakMap<Context, Set<bigint>>();
 
-  /** @param rangesOf what may be mapped for a stream, as of now. */
-  constructor(driver: SmmuDriver, rangesOf: (StreamID: number) => readonly DeferredRange[]) {
+  /**
+   * @param rangesOf what may be mapped for a stream, as of now.
+   * @param onMap told about each page that is mapped: an address in it, and who asked for it.
+   */
+  constructor(
+    driver: SmmuDriver,
+    rangesOf: (StreamID: number) => readonly DeferredRange[],
+    onMap: (StreamID: number, address: bigint) => void = () => {},
+  ) {
     this.#driver = driver;
     this.#rangesOf = rangesOf;
+    this.#onMap = onMap;
   }
 
   /**
@@ -37,14 +46,14 @@ export class FaultHandler {
   handle({ number, StreamID, words }: EventRecord): 'none' | 'retry' | 'abort' {
     const { Stall } = EVENTS.get(number)?.fields ?? {};
     if (Stall === undefined || get(words, Stall) === 0) return 'none';
-    const mapped = number === F_TRANSLATION && this.#map(StreamID, getBig(words, EVENT.InputAddr));
+    const mapped = number === F_TRANSLATION && this.map(StreamID, getBig(words, EVENT.InputAddr));
     const action = mapped ? 'retry' : 'abort';
     this.#driver.resume(StreamID, get(words, EVENT.STAG), action);
     return action;
   }
 
   /** Maps the page of an address. @returns false where there is none to map. */
-  #map(StreamID: number, address: bigint): boolean {
+  map(StreamID: number, address: bigint): boolean {
     const ranges = this.#rangesOf(StreamID);
     const range = ranges.find(({ iova, sizeBytes }) => iova <= address && address < iova + BigInt(sizeBytes));
     if (range === undefined) return false;
@@ -57,6 +66,7 @@ export class FaultHandler {
     if (mapped.has(page)) return true;
     mapped.add(page);
     this.#driver.map(context, page, pa + Number(page - iova), pageBytes, permissions);
+    this.#onMap(StreamID, address);
     return true;
   }
 }

@@ -6,7 +6,7 @@ import { loadMachine } from '../../src/machine/load.js';
 import type { Machine, WorkloadStep } from '../../src/machine/types.js';
 import { DEVICE_ACCESSES } from '../../src/runtime/control.js';
 import { type RunningMachine, startMachine } from '../../src/runtime/coordinator.js';
-import type { DeviceResult } from '../../src/runtime/dma-lane.js';
+import type { DeviceResult, LaneResult } from '../../src/runtime/dma-lane.js';
 import { PlugError } from '../../src/runtime/hotplug.js';
 import { runMachine } from '../../src/runtime/run.js';
 import { PLUGGED_DEVICES } from '../../src/runtime/shared-machine.js';
@@ -55,7 +55,8 @@ function background(of: RunningMachine): {
   drained: ReturnType<RunningMachine['drainSoftware']>;
 } {
   const work = [0, 1].map((device) => ({ device, steps: [FOR_EVER] }));
-  const lane = of.runLane<readonly DeviceResult[]>(0, { shared: of.shared, lane: 0, work });
+  const task = { shared: of.shared, lane: 0, work };
+  const lane = of.runLane<LaneResult>(0, task).then(({ devices }) => devices);
   return { lane, drained: of.drainSoftware() };
 }
 

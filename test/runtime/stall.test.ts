@@ -4,7 +4,7 @@ import { NON_SECURE } from '../../src/arch/security.js';
 import { loadMachine } from '../../src/machine/load.js';
 import type { Machine } from '../../src/machine/types.js';
 import { startMachine } from '../../src/runtime/coordinator.js';
-import type { DeviceResult } from '../../src/runtime/dma-lane.js';
+import type { LaneResult } from '../../src/runtime/dma-lane.js';
 import { runMachine } from '../../src/runtime/run.js';
 import { describeStalled } from '../../src/runtime/stall-watch.js';
 import { OFFSETS, OPCODES } from '../spec-numbers.js';
@@ -90,7 +90,8 @@ describe('G12, 3.12.4: demand paging by stalls', () => {
       const step = { op: 'read', iova: 0x10000n, sizeBytes: 65536, blockBytes: 64, repeat: 2, pattern: 0 };
       const work = [0, 1].map((device) => ({ device, steps: [{ ...step, device: '', expect: 'ok' }] }));
       const task = { shared: running.shared, lane: 0, work, stallLimitMs: 200 };
-      const [nic0, nic1] = await running.runLane<DeviceResult[]>(0, task);
+      const { devices } = await running.runLane<LaneResult>(0, task);
+      const [nic0, nic1] = devices;
       expect(nic0).toMatchObject({ finished: false, stalled: { step: 0, iova: 0x10000n } });
       expect(describeStalled({ ...nic0!.stalled!, waitedMs: 249 })).toBe(
         'the access at 0x10000 is stalled, and nobody has resumed it within 0.2 s',
@@ -112,7 +113,7 @@ describe('G12, 3.12.4: demand paging by stalls', () => {
         lane: 0,
         work: [{ device: 0, steps: [{ ...step, device: '', expect: 'ok' }] }],
       };
-      const lane = running.runLane<DeviceResult[]>(0, task);
+      const lane = running.runLane<LaneResult>(0, task).then(({ devices }) => devices);
       const port = running.port(0);
       const until = async (done: () => boolean) => {
         for (let tries = 0; !done(); tries++) {
