@@ -22,5 +22,6 @@ export {
   type OutputAttributes,
   outputAttributes,
 } from './smmu/tbu/attributes.js';
+export type { DescriptorRead, Origin } from './smmu/tbu/origin.js';
 export { Transaction } from './smmu/transaction.js';
 export { SmmuDriver } from './software/driver.js';

@@ -8,6 +8,7 @@ import { BANKS } from '../arch/registers.js';
 import { NON_SECURE, SECURE, SECURITY_NAMES, type SecurityState } from '../arch/security.js';
 import { CD, L1CD, L1STD, STE } from '../arch/structures.js';
 import { readFeatures } from '../smmu/features.js';
+import type { Origin as EntryOrigin } from '../smmu/tbu/origin.js';
 import { STREAM_WORLD_NAMES } from '../smmu/tbu/stream-world.js';
 import type { TranslationTable } from '../smmu/tbu/table.js';
 import { OUTCOME_NAMES } from '../smmu/transaction.js';
@@ -105,16 +106,16 @@ function renderStep(report: Report, translation: Translation, step: Step, inset:
       report.add(step.name, 'from the configuration cache', 'IHI 0070 3.3.3');
       break;
     case 'tlb-hit':
-      renderTlbHit(report, step);
+      renderTlbHit(report, translation, step);
       break;
     case 'table-hit':
-      renderTableHit(report, step, inset);
+      renderTableHit(report, translation, step, inset);
       break;
     case 'stage2':
       renderStage2(report, translation, step, inset);
       break;
     case 'stage2-hit':
-      renderStage2Hit(report, step, inset);
+      renderStage2Hit(report, translation, step, inset);
       break;
     case 'descriptor':
       renderDescriptor(report, translation, step, inset);
@@ -132,13 +133,43 @@ function renderStep(report: Report, translation: Translation, step: Step, inset:
   }
 }
 
-function renderStage2Hit(report: Report, { pa, permissions }: StepOf<'stage2-hit'>, inset: string): void {
+function renderStage2Hit(
+  report: Report,
+  translation: Translation,
+  { pa, permissions, origin }: StepOf<'stage2-hit'>,
+  inset: string,
+): void {
   report.add(`${inset}TLB hit`, `pa ${hex(pa)}; grants ${printPermissions(permissions)}`, 'IHI 0070 3.17');
+  renderOrigin(report, translation, origin, inset);
 }
 
-function renderTableHit(report: Report, { stage, level, address }: StepOf<'table-hit'>, inset: string): void {
-  const label = `${stage === 1 ? '  ' : inset}level ${level}`;
-  report.add(label, `from the TLB: table -> ${hex(address)}`, 'IHI 0070 16.2');
+function renderTableHit(
+  report: Report,
+  translation: Translation,
+  { stage, level, address, origin }: StepOf<'table-hit'>,
+  inset: string,
+): void {
+  const within = stage === 1 ? '  ' : inset;
+  report.add(`${within}level ${level}`, `from the TLB: table -> ${hex(address)}`, 'IHI 0070 16.2');
+  renderOrigin(report, translation, origin, within);
+}
+
+/** The last descriptor of each stage that an entry was filled from, as it was then. */
+function renderOrigin(
+  report: Report,
+  translation: Translation,
+  origin: EntryOrigin | undefined,
+  inset: string,
+): void {
+  for (const stage of [1, 2] as const) {
+    const last = origin?.descriptors.findLast((descriptor) => descriptor.stage === stage);
+    if (last === undefined) continue;
+    const { level, pa, space, lo, hi } = last;
+    const text = `stage ${stage} level ${level} at pa ${hex(pa)}${spaceNote(space)}: ${dword(lo, hi)}`;
+    const table = tableOf(translation, stage);
+    const meaning = table === undefined ? '' : `  ${describeDescriptor(table, stage, level, lo, hi).text}`;
+    report.add(`${inset}  filled`, `by access ${origin!.access}, from ${text}${meaning}`);
+  }
 }
 
 function renderBank(report: Report, { config }: Translation, { controls, security }: StepOf<'bank'>): void {
@@ -205,7 +236,11 @@ function renderContext(report: Report, translation: Translation, { context }: St
   report.add('stage 1', `${name}: ${walk}`, walkSection(table));
 }
 
-function renderTlbHit(report: Report, { pa, own, parent, sizeBits }: StepOf<'tlb-hit'>): void {
+function renderTlbHit(
+  report: Report,
+  translation: Translation,
+  { pa, own, parent, sizeBits, origin }: StepOf<'tlb-hit'>,
+): void {
   const both = own & parent;
   const combined = (parent & own) === own ? '' : ` (stage 1 alone: ${printPermissions(own)})`;
   report.add(
@@ -213,6 +248,7 @@ function renderTlbHit(report: Report, { pa, own, parent, sizeBits }: StepOf<'tlb
     `${printSize(sizeBits)} entry, pa ${hex(pa)}; grants ${printPermissions(both)}${combined}`,
     'IHI 0070 3.17',
   );
+  renderOrigin(report, translation, origin, '  ');
 }
 
 function renderStage2(report: Report, translation: Translation, step: StepOf<'stage2'>, inset: string): void {

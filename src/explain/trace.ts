@@ -8,6 +8,7 @@ import type { SmmuConfig } from '../smmu/config.js';
 import { type OutputAttributes, outputAttributes } from '../smmu/tbu/attributes.js';
 import type { BankControls } from '../smmu/tbu/bank-controls.js';
 import type { StructureName } from '../smmu/tbu/config-cache.js';
+import type { Origin } from '../smmu/tbu/origin.js';
 import type { Ste } from '../smmu/tbu/ste.js';
 import type { StreamContext } from '../smmu/tbu/stream-context.js';
 import type { Tbu } from '../smmu/tbu/tbu.js';
@@ -37,16 +38,28 @@ export type Step =
       readonly own: number;
       readonly parent: number;
       readonly sizeBits: number;
+      readonly origin: Origin | undefined;
     }
   /** The walk goes on below a table descriptor of the TLB, in the table at an IPA or PA. */
-  | { readonly kind: 'table-hit'; readonly stage: Stage; readonly level: number; readonly address: number }
+  | {
+      readonly kind: 'table-hit';
+      readonly stage: Stage;
+      readonly level: number;
+      readonly address: number;
+      readonly origin: Origin | undefined;
+    }
   | {
       readonly kind: 'stage2';
       readonly ipa: number;
       readonly ipaSpace: SecurityState;
       readonly faultClass: number;
     }
-  | { readonly kind: 'stage2-hit'; readonly pa: number; readonly permissions: number }
+  | {
+      readonly kind: 'stage2-hit';
+      readonly pa: number;
+      readonly permissions: number;
+      readonly origin: Origin | undefined;
+    }
   | {
       readonly kind: 'descriptor';
       readonly stage: Stage;
@@ -127,12 +140,13 @@ export class Trace implements TranslationObserver {
     this.steps.push({ kind: 'context', context, need });
   }
 
-  tlbHit(outPage: number, own: number, parent: number, sizeBits: number): void {
-    this.steps.push({ kind: 'tlb-hit', pa: outPage * PAGE_BYTES + this.#iovaOffset, own, parent, sizeBits });
+  tlbHit(outPage: number, own: number, parent: number, sizeBits: number, origin: Origin | undefined): void {
+    const pa = outPage * PAGE_BYTES + this.#iovaOffset;
+    this.steps.push({ kind: 'tlb-hit', pa, own, parent, sizeBits, origin });
   }
 
-  tableHit(stage: Stage, level: number, address: number): void {
-    this.steps.push({ kind: 'table-hit', stage, level, address });
+  tableHit(stage: Stage, level: number, address: number, origin: Origin | undefined): void {
+    this.steps.push({ kind: 'table-hit', stage, level, address, origin });
   }
 
   stage2(ipa: number, ipaSpace: SecurityState, faultClass: number): void {
@@ -143,8 +157,9 @@ export class Trace implements TranslationObserver {
     this.steps.push({ kind: 'stage2', ipa: whole, ipaSpace, faultClass });
   }
 
-  stage2Hit(outPage: number, permissions: number): void {
-    this.steps.push({ kind: 'stage2-hit', pa: outPage * PAGE_BYTES + this.#ipaOffset, permissions });
+  stage2Hit(outPage: number, permissions: number, origin: Origin | undefined): void {
+    const pa = outPage * PAGE_BYTES + this.#ipaOffset;
+    this.steps.push({ kind: 'stage2-hit', pa, permissions, origin });
   }
 
   descriptor(

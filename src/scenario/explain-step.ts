@@ -43,6 +43,7 @@ class TracingDriver extends InProcessDriver {
   constructor(smmus: ReadonlyMap<string, PlannedSmmu>, memory: ScenarioMemory) {
     super(smmus, memory);
     this.#smmus = smmus;
+    for (const smmu of smmus.keys()) this.tbu(smmu).recordOrigins(true);
   }
 
   override translate(smmu: string, transaction: Transaction): void {

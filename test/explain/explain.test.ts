@@ -153,6 +153,15 @@ describe('I4: explain a step of a scenario', () => {
     await expect(lines).toMatchFileSnapshot('golden/nested-permission.txt');
   });
 
+  test('a TLB hit, with the descriptor that the entry was filled from', async () => {
+    const lines = await explainVector(
+      'qemu/invalidation.scenarios.jsonl.gz',
+      'inv-4k-l3-nsnh-all-stage1',
+      25,
+    );
+    await expect(lines).toMatchFileSnapshot('golden/tlb-hit.txt');
+  });
+
   test('an ILLEGAL STE: every rule that it breaks', async () => {
     const lines = await explainVector('qemu/stream-table.scenarios.jsonl.gz', 'st-config-6-stage1', 22);
     await expect(lines).toMatchFileSnapshot('golden/illegal-ste.txt');

@@ -7,7 +7,7 @@
  * Not here, because not advertised: tagged memory, FEAT_XS, AIE, PBHA; No_snoop.
  */
 import { type Field, f, get, type Words } from '../../arch/layout.js';
-import type { SecurityState } from '../../arch/security.js';
+import { NON_SECURE, SECURE, type SecurityState } from '../../arch/security.js';
 import type { Features } from '../features.js';
 
 /** Orders of strength, strongest first (IHI 0070 figure 13.1). */
@@ -125,6 +125,13 @@ export function overridesWord(
     );
   }
   return attrPermsOvr ? types | packed('PRIVCFG') | packed('INSTCFG') : types;
+}
+
+/** The PA space of an access that stage 1 does not translate: STE.NSCFG or S_GBPA.NSCFG for a Secure stream. */
+export function outputSpace(security: SecurityState, nscfg: number, incomingNs: boolean): SecurityState {
+  if (security === NON_SECURE) return NON_SECURE;
+  const nonSecure = nscfg >= 2 ? nscfg === 3 : incomingNs;
+  return nonSecure ? NON_SECURE : SECURE;
 }
 
 /** Whether stage 2 maps with a Device type, for STE.S2PTW. Reserved encodings are Device (s2-memattr-reserved). */

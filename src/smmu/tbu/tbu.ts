@@ -32,12 +32,13 @@ import {
 import { NO_STAG, RESOLVED_ABORT, RESOLVED_RAZ_WI, RESOLVED_RETRY, type StallRange } from '../stalls.js';
 import { type CacheChoice, type Commit, StateError } from '../state.js';
 import { ABORT, OK, type Outcome, RAZ_WI, STALL, type Transaction } from '../transaction.js';
-import { overridesWord } from './attributes.js';
+import { outputSpace, overridesWord } from './attributes.js';
 import { type BankControls, decodeBank } from './bank-controls.js';
 import { ConfigCache, SILENT } from './config-cache.js';
 import { EventRecord } from './event-record.js';
 import { pageHiOf, pageLoOf, selectTable } from './input-address.js';
 import { Invalidator } from './invalidation.js';
+import { findEntry, type Origin, OriginLog } from './origin.js';
 import { accessBit, EXECUTE } from './permission.js';
 import { Speculation } from './speculation.js';
 import type { Regime, StreamContext } from './stream-context.js';
@@ -140,6 +141,19 @@ export class Tbu {
     this.#config.observer = observer;
   }
 
+  /** From now on remembers what each TLB entry was filled from, or forgets it. Fills pay for it, hits do not. */
+  recordOrigins(on: boolean): void {
+    this.#tlb.onFill = undefined;
+    this.#walker.origins = on ? new OriginLog(this.#tlb) : undefined;
+  }
+
+  /** Where the TLB entry comes from that answers an access now: undefined without one, or if its fill was not recorded. */
+  originOf(txn: Transaction): Origin | undefined {
+    const context = this.#config.lookup(txn.StreamID, txn.SubstreamID, txn.SEC_SID);
+    const entry = context === undefined ? -1 : findEntry(this.#tlb, context, txn);
+    return entry < 0 ? undefined : this.#walker.origins?.of(entry);
+  }
+
   /** Takes one message of the TCU (maintenance.ts). Between two transactions only. */
   handle(message: Int32Array): void {
     switch (message[0]) {
@@ -181,6 +195,7 @@ export class Tbu {
       this.dropCaches();
       for (const regime of caches?.regimes ?? []) this.#contextTags.set(regime, this.#contextTags.size);
       for (const commit of commits ?? []) commit();
+      this.#walker.origins?.clear();
       this.#stalls.next = nextStag;
       this.#setCounters(counters);
     };
@@ -309,6 +324,7 @@ export class Tbu {
       this.#l0Tags.fill(TAG_EMPTY);
       this.#l0Stale = false;
     }
+    if (this.#walker.origins !== undefined) this.#walker.origins.access = this.#transactions;
     const security = txn.SEC_SID === SECURE && this.#features.secureImpl ? SECURE : NON_SECURE;
     const bank = this.#config.bank(security);
     this.#observer?.bank(bank, security);
@@ -434,18 +450,16 @@ export class Tbu {
     if (index >= 0) {
       this.#hits++;
       const outPage = this.#tlb.outPage(index, pageLo);
-      this.#observer?.tlbHit(
-        outPage,
-        this.#tlb.own(index),
-        this.#tlb.parent(index),
-        this.#tlb.sizeBits(index),
-      );
-      if ((this.#tlb.own(index) & need) === 0) return this.#stage1Fault(txn, context, F_PERMISSION);
-      if ((this.#tlb.parent(index) & need) === 0) {
+      const own = this.#tlb.own(index);
+      const parent = this.#tlb.parent(index);
+      const origin = this.#walker.origins?.of(index);
+      this.#observer?.tlbHit(outPage, own, parent, this.#tlb.sizeBits(index), origin);
+      if ((own & need) === 0) return this.#stage1Fault(txn, context, F_PERMISSION);
+      if ((parent & need) === 0) {
         const ipaSpace = this.#tlb.ipaSpace(index) as SecurityState;
         return this.#stage2PermissionOnHit(txn, context, this.#tlb.ipaPage(index, pageLo), ipaSpace);
       }
-      const allowed = this.#tlb.own(index) & this.#tlb.parent(index);
+      const allowed = own & parent;
       const space = this.#tlb.space(index) as SecurityState;
       const attributes = this.#tlb.attributes(index);
       this.#fillL0(context, pageLo, pageHi, outPage, allowed, space, attributes);
@@ -581,11 +595,4 @@ export class Tbu {
     this.#contextTags.set(key, tag);
     return tag;
   }
-}
-
-/** The PA space of an access that stage 1 does not translate: STE.NSCFG or S_GBPA.NSCFG for a Secure stream. */
-function outputSpace(security: SecurityState, nscfg: number, incomingNs: boolean): SecurityState {
-  if (security === NON_SECURE) return NON_SECURE;
-  const nonSecure = nscfg >= 2 ? nscfg === 3 : incomingNs;
-  return nonSecure ? NON_SECURE : SECURE;
 }

@@ -151,6 +151,8 @@ export class Tlb {
   #perSize = new Int32Array(64);
   #sizes = new Int32Array(64);
   #sizeCount = 0;
+  /** Told of every fill, while somebody wants to know. */
+  onFill: ((index: number, tag: EntryTag) => void) | undefined;
   /** What fills pushed out since the first level last followed: nothing (0), one entry of this size, or several. */
   evictedBits = 0;
   /** Low word of that entry's page number. */
@@ -315,6 +317,7 @@ export class Tlb {
     if (this.#ordered) this.#append(index);
     this.#count++;
     if (this.#perSize[fill.sizeBits]!++ === 0) this.#listSizes();
+    this.onFill?.(index, fill.stage);
   }
 
   invalidateAll(): void {

@@ -34,6 +34,7 @@ import { NON_SECURE, SECURE, type SecurityState } from '../../arch/security.js';
 import type { PhysicalAddressSpace } from '../../memory/address-space.js';
 import type { Features } from '../features.js';
 import { isStage2Device, stage1Word, stage2Word } from './attributes.js';
+import type { Origin, OriginLog } from './origin.js';
 import { ALL, EXECUTE, PRIV_READ, stage1Permissions, stage2Permissions, UNPRIV_READ } from './permission.js';
 import type { StreamContext } from './stream-context.js';
 import { alignDown, type TranslationTable } from './table.js';
@@ -57,11 +58,11 @@ export interface WalkObserver {
     hi: number,
   ): void;
   /** A table descriptor of the TLB answers: the walk goes on at the next level, in the table at an IPA or PA. */
-  tableHit(stage: 1 | 2, level: number, address: number): void;
+  tableHit(stage: 1 | 2, level: number, address: number, origin: Origin | undefined): void;
   /** A stage 2 translation begins, for the access itself, a stage 1 descriptor or a CD. */
   stage2(ipa: number, ipaSpace: SecurityState, faultClass: number): void;
   /** A STAGE_2 entry of the TLB answers; pages are addresses / 4096. */
-  stage2Hit(outPage: number, permissions: number): void;
+  stage2Hit(outPage: number, permissions: number, origin: Origin | undefined): void;
   /** A stage has come to a leaf: where it leads and what it permits. */
   leaf(stage: 1 | 2, outPage: number, permissions: number): void;
   fault(event: number, stage: 1 | 2, faultClass: number): void;
@@ -94,6 +95,8 @@ export class Walker {
   walks = 0;
 
   observer: WalkObserver | undefined;
+  /** Kept up while somebody wants to know where entries come from. */
+  origins: OriginLog | undefined;
 
   /** S_CR0.SIF (IHI 0070 6.3.57). */
   sif = false;
@@ -237,7 +240,8 @@ export class Walker {
       this.#out2 = this.#tlb.outPage(hit, pageLo);
       this.#sizeBits2 = this.#tlb.sizeBits(hit);
       this.stage2Attributes = this.#tlb.attributes(hit);
-      this.observer?.stage2Hit(this.#out2, this.#own2);
+      this.observer?.stage2Hit(this.#out2, this.#own2, this.origins?.of(hit));
+      if (context.cd !== undefined) this.origins?.use(hit);
     } else if (!this.#walkStage2(context, table, ipa, ipaSpace, page, faultClass)) return false;
     this.outPage = this.#out2;
     this.space = table.outputSpace;
@@ -311,6 +315,7 @@ export class Walker {
     let indexBits = table.inputBits - lsb;
     let first = level;
     let known = -1;
+    this.origins?.begin(stage, context.cd === undefined);
     if (this.#keepsTables) {
       known = this.#lookupTable(context, table, inLo, inHi, stage);
       if (known >= 0) {
@@ -320,7 +325,8 @@ export class Walker {
         base = alignDown(this.#tlb.tableIpaPage(known) * 4096, table.granuleBits);
         space = this.#tlb.ipaSpace(known) as SecurityState;
         flags = this.#tlb.own(known) << HIERARCHICAL_SHIFT;
-        this.observer?.tableHit(stage === STAGE_1 ? 1 : 2, level - 1, base);
+        this.observer?.tableHit(stage === STAGE_1 ? 1 : 2, level - 1, base, this.origins?.of(known));
+        this.origins?.use(known);
       }
     }
     for (;;) {
@@ -402,15 +408,12 @@ export class Walker {
       return this.#fail(F_WALK_EABT, stage, stage === STAGE_1 ? CLASS_TT : faultClass);
     }
     if (table.bigEndian) swapBytes(this.#words);
-    this.observer?.descriptor(
-      stage === STAGE_1 ? 1 : 2,
-      level,
-      address,
-      pa,
-      paSpace,
-      this.#words[0]!,
-      this.#words[1]!,
-    );
+    const lo = this.#words[0]!;
+    const hi = this.#words[1]!;
+    this.observer?.descriptor(stage === STAGE_1 ? 1 : 2, level, address, pa, paSpace, lo, hi);
+    if (this.origins !== undefined) {
+      this.origins.read({ stage: stage === STAGE_1 ? 1 : 2, level, address, pa, space: paSpace, lo, hi });
+    }
     return true;
   }
 
