@@ -52,19 +52,16 @@ function smmuReport({
   return { id: name, ...sumOf(tbus), commands, invalidations, events, latency: null, series: NO_SERIES };
 }
 
-/** Every stream has a TBU of its own, in the order of the plan. */
 function deviceReports(machine: Machine, seed: number, outcome: StressOutcome): DeviceStressReport[] {
   const { streams, interfaces } = planStress(machine, seed);
-  const taken = machine.smmus.map(() => 0);
   return streams.map((stream, index) => {
     const { smmu } = interfaces[stream.interface]!;
-    const tbu = outcome.smmus[smmu]!.tbus[taken[smmu]!++]!;
     const { id, StreamID, SEC_SID } = machine.devices[stream.device]!;
-    const { accesses, bytes, aborts, checked, unjudged } = outcome.streams[index]!;
+    const { accesses, bytes, aborts, checked, unjudged, traffic } = outcome.streams[index]!;
     return {
       ...{ id, smmu: machine.smmus[smmu]!.id, StreamID: hex(StreamID), SEC_SID: SECURITY_NAMES[SEC_SID] },
-      ...sumOf([tbu]),
-      ...{ transactions: accesses, bytes, aborts, events: tbu.events, checked, unjudged },
+      ...traffic,
+      ...{ transactions: accesses, bytes, aborts, checked, unjudged },
       latency: null,
       series: NO_SERIES,
     };

@@ -23,7 +23,15 @@ import type { StressOptions } from './options.js';
 import type { StressOutcome } from './outcome.js';
 import { planStress, type StressPlan } from './plan.js';
 import { Random } from './random.js';
-import { GuardedLink, RoomyEvents, ScheduledPort, ScheduledSpace, TcuActor } from './scheduled-ports.js';
+import {
+  GuardedLink,
+  MeteredLink,
+  RoomyEvents,
+  ScheduledPort,
+  ScheduledSpace,
+  TcuActor,
+  type Traffic,
+} from './scheduled-ports.js';
 import { type GrantSource, RandomGrants, RecordedGrants, Scheduler } from './scheduler.js';
 import { SoftwareActor } from './software-actor.js';
 
@@ -76,6 +84,8 @@ class DeterministicMachine {
   /** DMA threads: a device's is its index modulo their number. */
   readonly #lanes: number;
   readonly #tbus: TbuParts[] = [];
+  /** By stream. */
+  readonly #traffic: Traffic[] = [];
   #scheduler: Scheduler | undefined;
   readonly #point = () => this.#scheduler?.point();
   readonly #report = (finding: Finding) => this.findings.push(finding);
@@ -156,7 +166,9 @@ class DeterministicMachine {
     const { smmu } = this.#plan.interfaces[at]!;
     const lane = index % this.#lanes;
     const known = this.#tbus.find((entry) => entry.smmu === smmu && entry.lane === lane);
-    const { link } = known ?? this.#tbu(smmu, lane);
+    const { link: shared, tbu } = known ?? this.#tbu(smmu, lane);
+    const link = new MeteredLink(shared, tbu);
+    this.#traffic.push(link.traffic);
     const { seed, check } = this.#options;
     return new DmaActor({
       ...{ plan: this.#plan, stream: index, link, ledger: this.#ledger, seed, check },
@@ -220,7 +232,9 @@ class DeterministicMachine {
         ...tcu.counters,
         tbus: this.#tbus.flatMap(({ smmu, tbu }) => (smmu === index ? [tbu.counters] : [])),
       })),
-      streams: this.devices.map(({ name, statistics }) => ({ name, ...statistics })),
+      streams: this.devices.map(({ name, statistics }, index) => ({
+        ...{ name, ...statistics, traffic: this.#traffic[index]! },
+      })),
       software: this.software.map(({ name, statistics }) => ({ name, ...statistics })),
       findings: this.findings,
       schedule,

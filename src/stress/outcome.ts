@@ -4,6 +4,7 @@ import type { TcuCounters } from '../smmu/tcu/tcu.js';
 import type { SoftwareStatistics, StreamStatistics } from './actor.js';
 import type { Finding } from './finding.js';
 import type { ProfileName } from './profiles.js';
+import type { Traffic } from './scheduled-ports.js';
 
 export interface StressOutcome {
   readonly machine: string;
@@ -11,7 +12,10 @@ export interface StressOutcome {
   readonly profile: ProfileName;
   readonly operations: number;
   readonly smmus: readonly (TcuCounters & { readonly name: string; readonly tbus: readonly TbuCounters[] })[];
-  readonly streams: readonly (Readonly<StreamStatistics> & { readonly name: string })[];
+  readonly streams: readonly (Readonly<StreamStatistics> & {
+    readonly name: string;
+    readonly traffic: Readonly<Traffic>;
+  })[];
   readonly software: readonly (Readonly<SoftwareStatistics> & { readonly name: string })[];
   readonly findings: readonly Finding[];
 }

@@ -165,3 +165,44 @@ export class GuardedLink implements TbuLink {
     return this.#tbu.translate(transaction);
   }
 }
+
+/** One device's part of what a TBU does. */
+export interface Traffic {
+  hits: number;
+  misses: number;
+  walks: number;
+  events: number;
+}
+
+/** A device's own view of a link that it shares with others of its lane: counts what its batches do to the TBU. */
+export class MeteredLink implements TbuLink {
+  readonly traffic: Traffic = { hits: 0, misses: 0, walks: 0, events: 0 };
+  readonly spaces: AddressSpaces;
+  readonly #link: TbuLink;
+  readonly #tbu: Tbu;
+  #before: Traffic;
+
+  constructor(link: TbuLink, tbu: Tbu) {
+    this.#link = link;
+    this.#tbu = tbu;
+    this.#before = tbu.counters;
+    this.spaces = link.spaces;
+  }
+
+  begin(): void {
+    this.#before = this.#tbu.counters;
+    this.#link.begin();
+  }
+
+  end(): void {
+    this.#link.end();
+    const now = this.#tbu.counters;
+    for (const key of ['hits', 'misses', 'walks', 'events'] as const) {
+      this.traffic[key] += now[key] - this.#before[key];
+    }
+  }
+
+  translate(transaction: Transaction): Outcome {
+    return this.#link.translate(transaction);
+  }
+}
