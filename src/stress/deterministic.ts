@@ -136,8 +136,9 @@ class DeterministicMachine {
   /** Everybody comes to rest; then nothing may be missing. */
   #finish(scheduler: Scheduler): void {
     for (const actor of this.actors) actor.stop();
-    const isAtRest = () => this.actors.every((actor) => actor.atRest);
+    const isAtRest = () => this.findings.length > 0 || this.actors.every((actor) => actor.atRest);
     const rested = scheduler.settle(isAtRest, SETTLE_ROUNDS);
+    if (this.findings.length > 0) return;
     if (rested) for (const software of this.software) software.finish();
     if (rested && scheduler.settle(isAtRest, SETTLE_ROUNDS)) return;
     const busy = this.actors.filter((actor) => !actor.atRest).map(({ name }) => name);
