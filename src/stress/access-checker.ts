@@ -2,7 +2,7 @@
  * The device's half of the checker (finding.ts has the rules): judges each access by the ledger as it stood between the
  * access's beginning and its end.
  */
-import { SECURITY_NAMES } from '../arch/security.js';
+import { SECURITY_NAMES, type SecurityState } from '../arch/security.js';
 import { OK, OUTCOME_NAMES, type Outcome, type Transaction } from '../smmu/transaction.js';
 import type { StreamStatistics } from './actor.js';
 import {
@@ -15,7 +15,7 @@ import {
   S2_PERMISSION,
   S2_TRANSLATION,
 } from './expected-event.js';
-import type { FindingKind, Report } from './finding.js';
+import type { FindingKind, Legal, Report } from './finding.js';
 import { type AccessLog, ANY_EVENT, type Ledger } from './ledger.js';
 import {
   ACCESS_INSTRUCTION,
@@ -270,6 +270,19 @@ export class AccessChecker {
     this.#log.expect({ iova, access, events });
   }
 
+  /** Some way that the access may end. */
+  #legal(): Legal {
+    if (this.#aborts !== 0) return { result: 'abort' };
+    const i = this.#accesses.findIndex((accesses, at) => at < this.#count && (accesses & this.#need) !== 0);
+    if (i < 0) return { result: 'abort' };
+    const pa = this.#pages[i]! + ((this.#iova - this.#plan.window) % this.#plan.granuleBytes);
+    return {
+      result: 'ok',
+      pa: `0x${pa.toString(16)}`,
+      space: SECURITY_NAMES[this.#spaces[i] as SecurityState],
+    };
+  }
+
   #found(kind: FindingKind, transaction: Transaction, iova: number, how: string): void {
     this.#wrong = true;
     const { write, instruction, privileged } = transaction;
@@ -279,6 +292,8 @@ export class AccessChecker {
       actor: this.#stream.name,
       summary: `${what} at 0x${iova.toString(16)}: ${how}`,
       details: [],
+      legal: this.#legal(),
+      StreamID: transaction.StreamID,
       ...(transaction.outcome === OK && {
         where: { slot: this.#slot, pa: transaction.pa, space: transaction.space },
       }),

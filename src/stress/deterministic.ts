@@ -34,12 +34,15 @@ import {
 } from './scheduled-ports.js';
 import { type GrantSource, RandomGrants, RecordedGrants, Scheduler } from './scheduler.js';
 import { SoftwareActor } from './software-actor.js';
+import { type Trace, TracedMemory, TracedPort } from './trace.js';
 
 export interface DeterministicOptions extends StressOptions {
   /** Accesses of devices and changes of software, together; at least so many. */
   readonly operations: number;
   /** A recorded schedule instead of one from the seed. */
   readonly schedule?: ArrayLike<number>;
+  /** Takes down what software and devices do. */
+  readonly trace?: Trace;
   /** Zeroed memory of the machine's regions, for those who run many. */
   readonly memory?: GuestMemory;
 }
@@ -168,7 +171,8 @@ class DeterministicMachine {
     const lane = index % this.#lanes;
     const known = this.#tbus.find((entry) => entry.smmu === smmu && entry.lane === lane);
     const { link: shared, tbu } = known ?? this.#tbu(smmu, lane);
-    const link = new MeteredLink(shared, tbu);
+    const { trace } = this.#options;
+    const link = new MeteredLink(shared, tbu, (transaction) => trace?.access(smmu, transaction));
     this.#traffic.push(link.traffic);
     const { seed, check } = this.#options;
     return new DmaActor({
@@ -205,11 +209,18 @@ class DeterministicMachine {
     const { smmu, security } = this.#plan.interfaces[index]!;
     const { tcu, actor } = this.smmus[smmu]!;
     const spaces = this.#spaces(smmu);
-    const { seed, profile, check } = this.#options;
+    const { seed, profile, check, trace } = this.#options;
+    const { tables } = this.#plan.interfaces[index]!;
+    const port = new ScheduledPort(tcu, security, this.#point, () => actor.step());
     return new SoftwareActor({
       ...{ plan: this.#plan, interface: index, ledger: this.#ledger, seed, profile, check },
-      port: new ScheduledPort(tcu, security, this.#point, () => actor.step()),
-      memory: SECURITY_STATES.map((space) => new SpaceMemory(spaces[space])),
+      port: trace === undefined ? port : new TracedPort(port, smmu, security, trace),
+      memory: SECURITY_STATES.map((space) => {
+        const memory = new SpaceMemory(spaces[space]);
+        if (trace === undefined) return memory;
+        const quiet = new SpaceMemory(this.#view.spacesOf(smmu)[space]);
+        return new TracedMemory(memory, quiet, space, trace, tables);
+      }),
       point: this.#point,
       faults: this.#faults,
       report: this.#report,

@@ -27,7 +27,7 @@
  * Rules 1 to 3 find a stale translation when it is used, 4 and 5 a stale access that nobody judged, as it began in time.
  * What is not noticed: a wrong translation that no device uses, and memory attributes.
  */
-import type { SecurityState } from '../arch/security.js';
+import type { SecurityName, SecurityState } from '../arch/security.js';
 
 export type FindingKind =
   /** An access used what was invalidated before a CMD_SYNC that had completed (IHI 0070 3.21.1). */
@@ -45,10 +45,18 @@ export type FindingKind =
   /** The SMMU stopped at a legal command, or never answered. */
   | 'software-stuck';
 
+/** What an access may give, as a scenario file says it. */
+export type Legal =
+  | { readonly result: 'abort' }
+  | { readonly result: 'ok'; readonly pa: string; readonly space: SecurityName };
+
 export interface Finding {
   readonly kind: FindingKind;
   /** The slot that a device meant, and where it came to: the software's story hangs on them. */
   readonly where?: { readonly slot: number; readonly pa: number; readonly space: SecurityState };
+  /** What the access had to give instead, and whose it was. */
+  readonly legal?: Legal;
+  readonly StreamID?: number;
   /** The actor that noticed. */
   readonly actor: string;
   /** One sentence: what happened. */

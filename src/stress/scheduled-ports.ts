@@ -180,9 +180,12 @@ export class MeteredLink implements TbuLink {
   readonly spaces: AddressSpaces;
   readonly #link: TbuLink;
   readonly #tbu: Tbu;
+  readonly #watch: (transaction: Transaction) => void;
   #before: Traffic;
 
-  constructor(link: TbuLink, tbu: Tbu) {
+  /** @param watch told of each transaction before it is translated. */
+  constructor(link: TbuLink, tbu: Tbu, watch: (transaction: Transaction) => void) {
+    this.#watch = watch;
     this.#link = link;
     this.#tbu = tbu;
     this.#before = tbu.counters;
@@ -203,6 +206,7 @@ export class MeteredLink implements TbuLink {
   }
 
   translate(transaction: Transaction): Outcome {
+    this.#watch(transaction);
     return this.#link.translate(transaction);
   }
 }

@@ -1,0 +1,63 @@
+/** H6: a failing run as a scenario that `replay` reproduces. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { replayFile } from '../../src/scenario/run-file.js';
+import {
+  type DeterministicOptions,
+  type DeterministicReport,
+  runDeterministic,
+} from '../../src/stress/deterministic.js';
+import type { MutationName } from '../../src/stress/mutation-names.js';
+import { printScenario } from '../../src/stress/scenario-file.js';
+import { overlay } from './machines.js';
+
+const SEEDS = 30;
+const machine = overlay();
+
+/** The first run with this fault that finds a wrong access. */
+function failing(mutate: MutationName): { options: DeterministicOptions; report: DeterministicReport } {
+  for (let seed = 1; seed <= SEEDS; seed++) {
+    const options: DeterministicOptions = {
+      ...{ seed, operations: 1000, profile: 'everything', check: true },
+      mutate,
+    };
+    const report = runDeterministic(machine, options);
+    if (report.findings[0]?.legal !== undefined) return { options, report };
+  }
+  throw new Error(`no wrong access with ${mutate}`);
+}
+
+async function replayed(text: string) {
+  const folder = mkdtempSync(join(tmpdir(), 'smmulator-'));
+  try {
+    const file = join(folder, 'stress.jsonl');
+    writeFileSync(file, text);
+    const results = [];
+    for await (const result of replayFile(file, machine.smmus[0]!.config)) results.push(result);
+    return results[0]!;
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+describe('H6: a scenario made of a failing run', () => {
+  it.each(['skip-tlbi', 'skip-cfgi'] as const)(
+    'fails at its last step when it is replayed: %s',
+    async (mutate) => {
+      const { options, report } = failing(mutate);
+      const scenario = printScenario(machine, options, report)!;
+      expect(scenario.reproduces).toBe(true);
+      const result = await replayed(scenario.text);
+      expect(result).toMatchObject({ status: 'failed', difference: { stepNumber: result.steps } });
+    },
+  );
+
+  it('says so when the SMMU that replays it does not have the fault', async () => {
+    const { options, report } = failing('ignore-asid');
+    const scenario = printScenario(machine, options, report)!;
+    expect(scenario.reproduces).toBe(false);
+    expect(await replayed(scenario.text)).toMatchObject({ status: 'ok' });
+  });
+});
