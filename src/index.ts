@@ -12,6 +12,7 @@ export type { PhysicalAddressSpace } from './memory/address-space.js';
 export { GuestMemory } from './memory/guest-memory.js';
 export { load64, store64 } from './memory/words.js';
 export { type ProgramResult, type RunningMachine, startMachine } from './runtime/coordinator.js';
+export type { DeviceResult } from './runtime/dma-lane.js';
 export { PlugError, type PlugResult } from './runtime/hotplug.js';
 export { runMachine } from './runtime/run.js';
 export type { IdRegisters, SmmuConfig } from './smmu/config.js';

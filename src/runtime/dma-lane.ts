@@ -158,23 +158,30 @@ export class LaneDevice {
     return this.#master.stalled ? this.#tbu : undefined;
   }
 
-  /** Between two batches nothing of the device is in flight, unless it is stalled: that is when it may leave. */
+  /**
+   * Between two batches nothing of the device is in flight, unless it is stalled: that is when it may leave. One that
+   * is to leave ends its stalled access and begins no other.
+   */
   batch(): void {
-    if (!this.#master.stalled && this.#presence.leaves()) return;
+    const leaving = this.#presence.leaving;
+    if (leaving && !this.#master.stalled) {
+      this.#presence.end();
+      return;
+    }
     const step = this.#master.step;
     if (step !== this.#watched) {
       this.#watched = step;
       this.#port.watch();
     }
     this.#tbu?.begin();
-    const accesses = this.#master.run(BATCH_TRANSACTIONS);
+    const accesses = this.#master.run(leaving ? 1 : BATCH_TRANSACTIONS);
     this.#tbu?.guard.end();
     this.#accesses += accesses;
     this.#stall.look(this.#port.stalledAt, step, accesses > 0);
     this.#failedAt[step] = this.#port.failedAt;
     this.#tbu?.publish(this.#translation);
     this.#publish();
-    if (this.#master.finished) this.#presence.end();
+    if (this.finished) this.#presence.end();
   }
 
   /** The thread's last word about the device. */

@@ -35,17 +35,16 @@ export class Presence {
     this.gone = !this.#move(IDLE, WORKING);
   }
 
-  /** The DMA thread, before each batch: whether the device leaves now. */
-  leaves(): boolean {
-    if (Atomics.load(this.#words, this.#at) !== LEAVING) return false;
-    this.gone = true;
-    if (this.#move(LEAVING, GONE)) Atomics.notify(this.#words, this.#at);
-    return true;
+  /** Whether the device is asked to leave: the DMA thread looks before each batch, and ends its work. */
+  get leaving(): boolean {
+    return Atomics.load(this.#words, this.#at) === LEAVING;
   }
 
   /** The DMA thread has done the work, or does no more of it. */
   end(): void {
-    if (!this.#move(WORKING, IDLE)) this.leaves();
+    if (this.#move(WORKING, IDLE) || !this.#move(LEAVING, GONE)) return;
+    this.gone = true;
+    Atomics.notify(this.#words, this.#at);
   }
 
   /** Whether a DMA thread has work for the device. */

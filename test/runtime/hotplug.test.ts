@@ -186,6 +186,34 @@ describe('unplugged while it does DMA', () => {
     expect(bytes.subarray(0, 4096)).toEqual(mark);
   });
 
+  it('leaves once software has answered its stalled access', async () => {
+    const text = `machine: m
+memory: [{ id: ram, base: 0x40000000, size: 64MiB }]
+buses: [{ id: pcie.0, type: pcie }]
+smmus: [{ id: smmu0, base: 0x09050000, primary-bus: pcie.0, stall-model: stall }]
+`;
+    const machine = await start(loadMachine(text, 'm.yaml').machine!);
+    await machine.plugDevice(NIC);
+    await machine.programStream(PROGRAM.replace('nic9,', 'nic9, faults: stall,'));
+    const dma = machine.runDevice('nic9', [step('read', { iova: 0x9000_0000n })]);
+    // SMMU_EVENTQ_PROD: the record is there, and nobody has answered it yet.
+    for (let tries = 0; machine.port(0).read32(0x100a8) === 0; tries++) {
+      if (tries === 5000) throw new Error('no stall');
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    const leaving = machine.unplugDevice('nic9');
+    const drained = machine.drainSoftware();
+    await leaving;
+    const { finished, steps } = await dma;
+    expect(finished).toBe(false);
+    expect(steps[0]).toMatchObject({ accesses: 1, aborts: 1 });
+    expect(machine.devices).toEqual([]);
+    machine.requestStop();
+    const { events } = await drained;
+    // F_TRANSLATION with Stall, and nothing of a stream that ended under an access.
+    expect(new Set(events.map(({ words }) => words[0]! & 0xff))).toEqual(new Set([0x10]));
+  });
+
   it('a device of the machine file leaves its thread to the others, and its stream ends', async () => {
     const machine = await start();
     const { lane, drained } = background(machine);
