@@ -25,12 +25,20 @@ const CACHES: Readonly<Record<string, CacheSettings>> = {
 };
 
 /**
+ * Where another setting tells as much, only some of the files. In the Linux traces a write stands where it was first
+ * read, later than the driver did it, so that speculative reads would see memory as it never was.
+ */
+const FILES: Readonly<Record<string, RegExp>> = {
+  stale: /^linux|stream-table/,
+  speculative: /^(?:qemu|spec)\//,
+};
+
+/**
  * Scenarios whose answers depend on something not being cached that may be, by the setting in which they differ. There
  * they must differ, so that a setting which has lost its meaning is found.
  */
 const L1STD_KEPT = 'an L1STD with Span 0 is kept, and Linux issues no CFGI_STE with Leaf 0 (linux/README.md)';
 const ONE_VMID = 'two stage 2 tables under one VMID (3.17.6): the table descriptors of one serve the other';
-const RECORDED = 'a recorded write stands where it was first read, later than the driver did it';
 const PREFETCHED = 'the page was translated before the fault was injected';
 const STALE = { 'st-mixed-streams': ONE_VMID };
 const DIFFERENT: Readonly<Record<string, Readonly<Record<string, string>>>> = {
@@ -44,12 +52,6 @@ const DIFFERENT: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   },
   speculative: {
     ...STALE,
-    linux61: RECORDED,
-    's1-linear-smallq': RECORDED,
-    's1-on-nested': RECORDED,
-    's1-strict': RECORDED,
-    's2-strict': RECORDED,
-    'twostage-1': RECORDED,
     'events-s1-walk-abort-l1': PREFETCHED,
     'events-s1-walk-abort-l2': PREFETCHED,
     'events-s1-walk-abort-l1-secure': PREFETCHED,
@@ -168,7 +170,8 @@ describe('J2 conformance vectors', () => {
 
   describe.each(Object.entries(CACHES))('caches %s', (setting, caches) => {
     const different = DIFFERENT[setting] ?? {};
-    it.each(VECTORS)('$file', async ({ file, scenarios, skipped = {} }) => {
+    const files = VECTORS.filter(({ file }) => FILES[setting]?.test(file) ?? true);
+    it.each(files)('$file', async ({ file, scenarios, skipped = {} }) => {
       const results: ScenarioResult[] = [];
       for await (const result of replayFile(`${root}${file}.jsonl.gz`, caches, memories))
         results.push(result);
