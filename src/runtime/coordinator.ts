@@ -36,6 +36,8 @@ export interface StartOptions {
   readonly lanes: number;
   /** Threads of software; default 1. */
   readonly software?: number;
+  /** Another entry for the SMMUs' threads, and what it finds in its `workerData.extra`. */
+  readonly smmuThreads?: { readonly worker: 'stress-smmu'; readonly extra: unknown };
   readonly hungMs?: number;
   /** What the machine goes on from, instead of from reset. */
   readonly from?: Beginning;
@@ -102,7 +104,7 @@ export class RunningMachine {
     this.view = view;
     this.supervisor = new Supervisor(view.control, options.hungMs ?? HUNG_MS);
     options.from?.fill(view.memory);
-    this.#workers = machine.smmus.map((_smmu, index) => this.#spawn(index, options.from?.smmus[index]));
+    this.#workers = machine.smmus.map((_smmu, index) => this.#spawn(index, options));
     this.#lanes = this.#threadPool('dma', options.lanes);
     this.#software = this.#threadPool('software', software);
     for (const [lane, at] of view.control.offsets.lanes.entries()) {
@@ -295,12 +297,16 @@ export class RunningMachine {
     ]);
   }
 
-  #spawn(index: number, state: TcuState | undefined): SmmuWorker {
+  #spawn(index: number, { from, smmuThreads }: StartOptions): SmmuWorker {
     const { id } = this.machine.smmus[index]!;
     const at = this.view.control.offsets.smmus[index]!;
-    const worker = new Worker(new URL(import.meta.resolve('#workers/smmu')), {
+    const entry = smmuThreads?.worker ?? 'smmu';
+    const worker = new Worker(new URL(import.meta.resolve(`#workers/${entry}`)), {
       name: id,
-      workerData: { shared: this.shared, smmu: index, state },
+      workerData: {
+        ...{ shared: this.shared, smmu: index, state: from?.smmus[index] },
+        extra: smmuThreads?.extra,
+      },
     });
     this.supervisor.watch(id, at, () => this.#describeSmmu(index));
     worker.on('error', (error) => this.supervisor.fail(id, `died: ${errorText(error)}`));

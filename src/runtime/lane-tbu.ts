@@ -2,6 +2,8 @@
  * A TBU in a DMA thread, with what guards it and publishes its counters. A thread has one at every SMMU that its devices
  * sit behind.
  */
+import type { PhysicalAddressSpace } from '../memory/address-space.js';
+import type { EventChannel } from '../smmu/maintenance.js';
 import { Tbu } from '../smmu/tbu/tbu.js';
 import type { TbuState } from '../smmu/tbu/tbu-state.js';
 import {
@@ -15,7 +17,7 @@ import {
 import { EventRingSender } from './event-ring.js';
 import type { AddressSpaces, MachineView } from './shared-machine.js';
 import { Signal } from './signal.js';
-import { TbuGuard } from './tbu-guard.js';
+import { type MessageHandler, TbuGuard } from './tbu-guard.js';
 
 /** Longest sleep while all devices of a thread are stalled: there may be several SMMUs to hear from. */
 const STALL_NAP_MS = 5;
@@ -26,6 +28,16 @@ export interface TranslationCounts {
   misses: number;
   walks: number;
   events: number;
+}
+
+/** What may stand between a TBU and the parts that it is joined to: how a stress run builds in a fault. */
+export interface TbuSeams {
+  /** What hands the TBU its messages. */
+  messages?(tbu: MessageHandler): MessageHandler;
+  /** Its way to the TCU. */
+  events?(channel: EventChannel): EventChannel;
+  /** What it reads structures and descriptors from. */
+  structures?(space: PhysicalAddressSpace): PhysicalAddressSpace;
 }
 
 export class LaneTbu {
@@ -39,19 +51,23 @@ export class LaneTbu {
   #seen = 0;
   readonly #before: TranslationCounts = { hits: 0, misses: 0, walks: 0, events: 0 };
 
-  constructor(view: MachineView, smmu: number, lane: number) {
+  constructor(view: MachineView, smmu: number, lane: number, seams: TbuSeams = {}) {
     const at: SmmuOffsets = view.control.offsets.smmus[smmu]!;
     const slot = at.slots[lane]!;
     const events = new EventRingSender(view.control, at, slot, view.smmuLimit(smmu, 'to take event records'));
     this.spaces = view.spacesOf(smmu);
     const { config } = view.machine.smmus[smmu]!;
     const stalls = view.control.stalls(at, config.idr).range(lane, at.slots.length);
-    this.tbu = new Tbu(config, this.spaces, events, stalls);
+    const [nonSecure, secure] = this.spaces;
+    const { structures } = seams;
+    const read =
+      structures === undefined ? this.spaces : ([structures(nonSecure), structures(secure)] as const);
+    this.tbu = new Tbu(config, read, seams.events?.(events) ?? events, stalls);
     this.guard = new TbuGuard(
       view.control,
       at,
       slot,
-      this.tbu,
+      seams.messages?.(this.tbu) ?? this.tbu,
       view.smmuLimit(smmu, 'to finish a register update'),
     );
     this.#progress = new Signal(view.control.words, at.progress);

@@ -4,6 +4,7 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { SecurityState } from '../arch/security.js';
+import type { TbuChannel } from '../smmu/maintenance.js';
 import { Tcu, type TcuState } from '../smmu/tcu/tcu.js';
 import {
   type Control,
@@ -49,7 +50,8 @@ export class SmmuThread {
   readonly #channel: SharedTbuChannel;
   readonly #stopped: () => boolean;
 
-  constructor({ shared, smmu, state }: SmmuSetup) {
+  /** @param channelOf what may stand between the TCU and its way to the TBUs: how a stress run builds in a fault. */
+  constructor({ shared, smmu, state }: SmmuSetup, channelOf = (channel: TbuChannel) => channel) {
     const view = MachineView.attach(shared, memoryThreads.smmu(smmu));
     const { control } = view;
     const at = control.offsets.smmus[smmu]!;
@@ -70,7 +72,8 @@ export class SmmuThread {
     };
     const config = view.machine.smmus[smmu]!.config;
     const stalls = control.stalls(at, config.idr);
-    this.tcu = new Tcu(config, view.spacesOf(smmu), this.#channel, io, stalls, shared.registers[smmu]!);
+    const channel = channelOf(this.#channel);
+    this.tcu = new Tcu(config, view.spacesOf(smmu), channel, io, stalls, shared.registers[smmu]!);
     if (state !== undefined) this.tcu.prepare(state)();
     this.#publish();
   }

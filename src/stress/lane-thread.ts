@@ -22,9 +22,12 @@ import { MachineView, memoryThreads } from '../runtime/shared-machine.js';
 import { Signal } from '../runtime/signal.js';
 import { ThreadLife } from '../runtime/thread-life.js';
 import { DmaActor } from './dma-actor.js';
+import { type Faults, NO_FAULTS } from './faults.js';
 import type { Finding, Report } from './finding.js';
 import { Ledger } from './ledger.js';
 import { FINDINGS_MAX, type LaneShare, type StressMessage } from './messages.js';
+import { MUTATIONS } from './mutations.js';
+import type { StressOptions } from './options.js';
 import { GuardedLink } from './scheduled-ports.js';
 
 /** Every so many batches one access is timed: two readings of the clock cost as much as an access. */
@@ -46,18 +49,19 @@ class StressDevice {
   readonly #accesses: number;
   #batches = 0;
 
-  constructor(view: MachineView, share: LaneShare, stream: number, tbu: LaneTbu, report: Report) {
+  constructor(view: MachineView, share: LaneShare, stream: number, tbu: LaneTbu, faults: Faults) {
     const { plan, options } = share;
     const { device } = plan.streams[stream]!;
     const { control } = view;
+    const link = new GuardedLink(tbu.tbu, tbu.guard, tbu.spaces);
     this.#actor = new DmaActor({
       plan,
       stream,
-      link: new GuardedLink(tbu.tbu, tbu.guard, tbu.spaces),
+      link: faults.link?.(link) ?? link,
       ledger: new Ledger(plan, share.ledger),
       seed: options.seed,
       check: options.check,
-      report,
+      report: findingsReport(() => control.raiseFlag(control.offsets.stop), stream),
     });
     this.#stream = stream;
     this.#tbu = tbu;
@@ -116,13 +120,13 @@ export function stressLane(share: LaneShare): void {
   const view = MachineView.attach(shared, memoryThreads.lane(shared.shape, lane));
   const { control } = view;
   const life = new ThreadLife(control, control.offsets.lanes[lane]!);
-  const report = findingsReport(() => control.raiseFlag(control.offsets.stop));
+  const faults = faultsOf(share.options);
   const tbus = new Map<number, LaneTbu>();
   const devices = share.streams.map((stream) => {
     const { smmu } = plan.interfaces[plan.streams[stream]!.interface]!;
-    const tbu = tbus.get(smmu) ?? new LaneTbu(view, smmu, lane);
+    const tbu = tbus.get(smmu) ?? new LaneTbu(view, smmu, lane, faults);
     tbus.set(smmu, tbu);
-    return new StressDevice(view, share, stream, tbu, report);
+    return new StressDevice(view, share, stream, tbu, faults);
   });
   life.state = RUNNING;
   drive(devices, control, life);
@@ -145,12 +149,18 @@ function drive(devices: readonly StressDevice[], control: Control, life: ThreadL
   }
 }
 
-/** Posts a thread's findings, up to a limit. */
-export function findingsReport(stop: () => void): Report {
+/** The wrappers of a run's mutation, for one thread. */
+export function faultsOf({ mutate }: StressOptions): Faults {
+  return mutate === undefined ? NO_FAULTS : MUTATIONS[mutate].make();
+}
+
+/** Posts an actor's findings, up to a limit. */
+export function findingsReport(stop: () => void, stream?: number): Report {
   let count = 0;
   return (finding: Finding) => {
     count++;
-    if (count <= FINDINGS_MAX) post({ type: 'finding', finding });
+    if (count <= FINDINGS_MAX)
+      post({ type: 'finding', finding, ...(stream === undefined ? {} : { stream }) });
     stop();
   };
 }

@@ -11,6 +11,8 @@ export interface StressShare {
   readonly plan: StressPlan;
   /** Memory of the ledger. */
   readonly ledger: SharedArrayBuffer;
+  /** Memory of the device findings that the software is to explain: inbox.ts. */
+  readonly inbox: SharedArrayBuffer;
   readonly options: StressOptions;
 }
 
@@ -46,9 +48,11 @@ export interface SoftwareMessage {
 export type StressMessage =
   /** A software thread has programmed its interfaces. */
   | { readonly type: 'booted'; readonly index: number }
-  | { readonly type: 'finding'; readonly finding: Finding }
+  | { readonly type: 'finding'; readonly finding: Finding /** A device's. */; readonly stream?: number }
+  /** The software has added its story to a finding. */
+  | { readonly type: 'explained'; readonly index: number; readonly finding: Finding }
   | StreamMessage
   | SoftwareMessage;
 
-/** Findings of one thread that are told; after the first the run ends, and what follows is its consequence. */
+/** Findings of one actor that are told; after the first the run ends, and what follows is its consequence. */
 export const FINDINGS_MAX = 20;

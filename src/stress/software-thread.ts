@@ -11,7 +11,8 @@ import { SharedSmmuPort } from '../runtime/smmu-port.js';
 import { ThreadLife } from '../runtime/thread-life.js';
 import { SpaceMemory } from '../software/port.js';
 import type { Report } from './finding.js';
-import { findingsReport, post } from './lane-thread.js';
+import { type DeviceFinding, readInbox } from './inbox.js';
+import { faultsOf, findingsReport, post } from './lane-thread.js';
 import { Ledger } from './ledger.js';
 import type { SoftwareShare } from './messages.js';
 import { SoftwareActor } from './software-actor.js';
@@ -23,6 +24,8 @@ const TURNS_PER_LOOK = 256;
 /** Turns in which everybody waits, before the thread sleeps. */
 const IDLE_TURNS = 64;
 const NAP_MS = 1;
+const POINTS_PER_NAP = 16;
+const POINT_MS = 0.1;
 /** An operation that takes longer will never end. */
 const STUCK_MS = 10_000;
 
@@ -48,6 +51,8 @@ class StressSoftware {
       port: new SharedSmmuPort(view, smmu, security, () => life.beat()),
       memory: SECURITY_STATES.map((space) => new SpaceMemory(spaces[space])),
       ...options,
+      faults: faultsOf(options),
+      point: giveWay,
       report,
     });
     this.progress = new Signal(view.control.words, view.control.offsets.smmus[smmu]!.progress);
@@ -64,6 +69,13 @@ class StressSoftware {
     const progress = actor.step();
     if (actor.operations > before) this.#record(performance.now() - this.#began);
     return progress === 'worked';
+  }
+
+  /** Adds what the software knows to what devices of its interface have found. */
+  explain(findings: readonly DeviceFinding[]): void {
+    for (const { index, interface: at, finding } of findings) {
+      if (at === this.#interface) post({ type: 'explained', index, finding: this.actor.explain(finding) });
+    }
   }
 
   /** Nobody waits for this software any more. */
@@ -94,16 +106,26 @@ class StressSoftware {
     this.#report({
       kind: 'software-stuck',
       actor: this.actor.name,
-      summary: `${this.actor.name}: an operation has not ended within ${STUCK_MS / 1000} s`,
+      summary: `an operation has not ended within ${STUCK_MS / 1000} s`,
       details: [],
     });
   }
+}
+
+const nobody = new Int32Array(new SharedArrayBuffer(4));
+let points = 0;
+
+/** Between the two halves of something that a mutation tears: time for others to see it. */
+function giveWay(): void {
+  points++;
+  if (points % POINTS_PER_NAP === 0) Atomics.wait(nobody, 0, 0, POINT_MS);
 }
 
 class SoftwareThread {
   readonly #control: Control;
   readonly #life: ThreadLife;
   readonly #software: readonly StressSoftware[];
+  readonly #inbox: SharedArrayBuffer;
   #turns = 0;
   #idleTurns = 0;
   #published = 0;
@@ -113,6 +135,7 @@ class SoftwareThread {
     const view = MachineView.attach(shared, memoryThreads.software(shared.shape, index));
     const { control } = view;
     this.#control = control;
+    this.#inbox = share.inbox;
     this.#life = new ThreadLife(control, control.offsets.software[index]!);
     const report = findingsReport(() => control.raiseFlag(control.offsets.stop));
     this.#software = share.interfaces.map((one) => new StressSoftware(view, share, one, this.#life, report));
@@ -129,6 +152,8 @@ class SoftwareThread {
     while (!control.areDevicesDone && !control.hasFailed) this.#turn();
     for (const { actor } of this.#software) actor.stop();
     this.#rest();
+    const findings = readInbox(this.#inbox);
+    for (const software of this.#software) software.explain(findings);
     for (const { actor } of this.#software) actor.finish();
     this.#rest();
     this.#publish();

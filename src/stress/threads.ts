@@ -3,12 +3,14 @@
  * share the programming interfaces. Whatever ends it, the report tells what was done and found until then.
  */
 import { availableParallelism } from 'node:os';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Machine } from '../machine/types.js';
 import { DEVICE_ACCESSES, DEVICE_HITS, DEVICE_MISSES, TCU_INVALIDATIONS } from '../runtime/control.js';
 import { type RunningMachine, startMachine, type ThreadEntry } from '../runtime/coordinator.js';
 import { MachineFailure } from '../runtime/supervisor.js';
 import { stallCapacity } from '../smmu/stalls.js';
 import type { Finding } from './finding.js';
+import { allocateInbox, type DeviceFinding, writeInbox } from './inbox.js';
 import { Ledger } from './ledger.js';
 import type { LaneShare, SoftwareShare, StressMessage, StressShare } from './messages.js';
 import type { StressProgress, ThreadedOptions } from './options.js';
@@ -27,7 +29,10 @@ export async function runThreaded(machine: Machine, options: ThreadedOptions): P
   const lanes = laneCount(machine, plan, options.lanes);
   const software = Math.min(plan.interfaces.length, availableParallelism());
   const hung = options.hungMs === undefined ? {} : { hungMs: options.hungMs };
-  const running = await startMachine(machine, { lanes, software, ...hung });
+  const { mutate } = options;
+  const faulty =
+    mutate === undefined ? {} : { smmuThreads: { worker: 'stress-smmu', extra: mutate } as const };
+  const running = await startMachine(machine, { lanes, software, ...hung, ...faulty });
   try {
     options.onStart?.(running);
     return await new ThreadedRun(running, plan, lanes, options).finish();
@@ -50,6 +55,7 @@ class ThreadedRun {
   readonly #share: StressShare;
   readonly #posted: Posted = { streams: new Map(), software: new Map() };
   readonly #findings: Finding[] = [];
+  readonly #deviceFindings: DeviceFinding[] = [];
   #recorder: Recorder;
   readonly #booting: Set<number>;
   #allBooted: () => void = () => {};
@@ -62,7 +68,7 @@ class ThreadedRun {
     this.#options = options;
     const { seed, profile, check, mutate } = options;
     this.#share = {
-      ...{ shared, plan, ledger: Ledger.allocate(plan) },
+      ...{ shared, plan, ledger: Ledger.allocate(plan), inbox: allocateInbox() },
       options: { seed, profile, check, ...(mutate === undefined ? {} : { mutate }) },
     };
     this.#booting = new Set(view.control.offsets.software.keys());
@@ -108,6 +114,9 @@ class ThreadedRun {
     const timers = this.#startTimers();
     try {
       await Promise.all(this.#startLanes());
+      // What the devices have posted is there before what they came to is.
+      await nextTurn();
+      writeInbox(this.#share.inbox, this.#deviceFindings);
       running.devicesDone();
       await software;
     } finally {
@@ -148,8 +157,15 @@ class ThreadedRun {
         this.#booting.delete(message.index);
         if (this.#booting.size === 0) this.#allBooted();
         return;
-      case 'finding':
-        this.#findings.push(message.finding);
+      case 'finding': {
+        const { finding, stream } = message;
+        const index = this.#findings.push(finding) - 1;
+        if (stream === undefined) return;
+        this.#deviceFindings.push({ index, interface: this.#plan.streams[stream]!.interface, finding });
+        return;
+      }
+      case 'explained':
+        this.#findings[message.index] = message.finding;
         return;
       case 'stream':
         this.#posted.streams.set(message.stream, message);
