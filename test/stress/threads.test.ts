@@ -1,0 +1,59 @@
+/** H1, H2, H3: stress runs in threads, without a fault and with one; each ends with its first finding. */
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { loadMachine } from '../../src/machine/load.js';
+import type { Machine } from '../../src/machine/types.js';
+import type { MutationName } from '../../src/stress/mutation-names.js';
+import type { StressReport } from '../../src/stress/report.js';
+import { runThreaded } from '../../src/stress/threads.js';
+
+/** Of a run without a fault; one with a fault has far longer, and ends when it is found. */
+const CLEAN_MS = Number(process.env.SMMULATOR_STRESS_MS ?? 2000);
+const FAULTY_MS = 40_000;
+
+function machineOf(name: string): Machine {
+  const file = fileURLToPath(new URL(`../../machines/${name}.yaml`, import.meta.url));
+  return loadMachine(readFileSync(file, 'utf8'), file).machine!;
+}
+
+function stress(name: string, durationMs: number, mutate?: MutationName): Promise<StressReport> {
+  const options = { seed: 5, profile: 'everything', check: true, durationMs, lanes: 2 } as const;
+  return runThreaded(machineOf(name), mutate === undefined ? options : { ...options, mutate });
+}
+
+describe('H1, H2: profile everything in threads', () => {
+  it.each(['virt-3-smmus', 'secure-island'])(
+    '%s: nothing is found, and every access is judged',
+    async (name) => {
+      const report = await stress(name, CLEAN_MS);
+      expect(report).toMatchObject({ ok: true, end: 'done', failure: null, findings: [] });
+      for (const { checked, unjudged, transactions } of report.devices) {
+        expect(checked).toBeGreaterThan(0);
+        expect(checked + unjudged).toBe(transactions);
+      }
+      for (const { invalidations } of report.smmus) expect(invalidations).toBeGreaterThan(0);
+    },
+  );
+});
+
+describe('H3: a built-in fault in threads', () => {
+  it.each([
+    ['of a TBU', 'dropped-invalidation'],
+    ['of the TCU', 'sync-without-wait'],
+    ['of a device', 'next-page'],
+  ] as const)('%s, %s, is found', async (_, mutate) => {
+    const report = await stress('virt-3-smmus', FAULTY_MS, mutate);
+    expect(report).toMatchObject({ ok: false, end: 'done', failure: null });
+    expect(report.findings).not.toEqual([]);
+    expect(report.settings.mutation).toBe(mutate);
+  });
+
+  it('of the software, skip-tlbi, is found, and told with the missing command (H4)', async () => {
+    const report = await stress('virt-3-smmus', FAULTY_MS, 'skip-tlbi');
+    const details = report.findings
+      .filter(({ kind }) => kind.startsWith('stale'))
+      .flatMap((one) => one.details);
+    expect(details.join('\n')).toMatch(/CMD_TLBI_\w+ .* is missing/);
+  });
+});
