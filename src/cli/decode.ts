@@ -35,6 +35,7 @@ const DEFAULT_IDR = idRegisters({
   cmdqs: 19,
   eventqs: 19,
   iidr: 0,
+  httu: 'tables',
   stall: true,
   secure: true,
   lpae: true,
