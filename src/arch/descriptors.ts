@@ -2,7 +2,7 @@
  * VMSAv8-64 translation table descriptors (DDI 0487 D8.3), 64-bit format, as layouts and as masks on the two words.
  * The walker uses the masks; printers and encoders use the layouts.
  */
-import { f, layout, res } from './layout.js';
+import { f, type Layout, layout, res } from './layout.js';
 
 export const TABLE_DESCRIPTOR = layout('Table', 'D8.3.1', 64, {
   Valid: f(0),
@@ -53,6 +53,27 @@ export const S2_LEAF_DESCRIPTOR = layout('Stage 2 block or page', 'D8.3.1', 64, 
   PBHA: f(62, 59),
   Res63: res(63),
 });
+
+/**
+ * The same descriptor with a 52-bit address. DS has OA[51:50] in [9:8], where SH or RES0 is; the 64KB granule has
+ * OA[51:48] in [15:12], below the address (DDI 0487 D8.3.1).
+ */
+export function wideDescriptor(of: Layout, is64KB: boolean): Layout {
+  const { SH: _, Res2, ...fields } = of.fields;
+  const name = 'NextLevelTable' in fields ? 'NextLevelTable' : 'OutputAddress';
+  if (is64KB) {
+    return layout(of.name, of.section, 64, {
+      ...of.fields,
+      [name]: f(49, 16),
+      [`${name}[51:48]`]: f(15, 12),
+    });
+  }
+  return layout(of.name, of.section, 64, {
+    ...fields,
+    ...(Res2 && { Res2: res(7, 2), Res10: res(11, 10) }),
+    [`${name}[51:50]`]: f(9, 8),
+  });
+}
 
 /** Low word. */
 export const DESC_VALID = 1 << 0;
