@@ -14,9 +14,12 @@ export { load64, store64 } from './memory/words.js';
 export { type ProgramResult, type RunningMachine, startMachine } from './runtime/coordinator.js';
 export type { DeviceResult } from './runtime/dma-lane.js';
 export { PlugError, type PlugResult } from './runtime/hotplug.js';
-export { runMachine } from './runtime/run.js';
+export type { RunReport } from './runtime/report.js';
+export { type PausePoint, type RunOptions, runMachine } from './runtime/run.js';
+export { MachineFailure } from './runtime/supervisor.js';
 export type { IdRegisters, SmmuConfig } from './smmu/config.js';
-export { Smmu } from './smmu/smmu.js';
+export { Smmu, type SmmuState } from './smmu/smmu.js';
+export { type CacheChoice, StateError } from './smmu/state.js';
 export {
   type IncomingAttributes,
   type MemoryAttributes,
@@ -25,4 +28,12 @@ export {
 } from './smmu/tbu/attributes.js';
 export type { DescriptorRead, Origin } from './smmu/tbu/origin.js';
 export { Transaction } from './smmu/transaction.js';
+export { SnapshotError, type SnapshotProblem } from './snapshot/error.js';
+export { readSnapshot, type Snapshot } from './snapshot/snapshot-file.js';
+export {
+  restoreMachine,
+  runWithSnapshot,
+  type SnapshotOrder,
+  type TakenSnapshot,
+} from './snapshot/snapshot-run.js';
 export { SmmuDriver } from './software/driver.js';

@@ -9,6 +9,7 @@ import { hideBin } from 'yargs/helpers';
 import { DEFECT, USAGE, UsageError } from './exit-status.js';
 import { decodeOptions, explainOptions } from './explain-options.js';
 import { cacheOptions, laneCount, machineOptions } from './options.js';
+import { CACHE_CHOICES } from './snapshot-options.js';
 import { stressOptions } from './stress-options.js';
 import { complain, endQuietlyOnClosedPipe } from './terminal.js';
 
@@ -54,9 +55,90 @@ const cli = yargs(hideBin(process.argv))
         })
         .example('$0 run machines/one-smmu.yaml', 'One SMMU, one device: the default machine')
         .example('$0 run board.yaml --set smmus.smmu0.tlb=off', 'The same workload without a TLB')
+        .option('snapshot-at', {
+          describe:
+            'A moment (boot, step:N, accesses:N) and a file: keep the machine as it is then, and go on',
+          type: 'string',
+          array: true,
+          nargs: 2,
+        })
+        .option('caches', {
+          describe: 'What a snapshot does with TLBs and configuration caches',
+          choices: CACHE_CHOICES,
+          default: 'kept' as const,
+        })
         .example('$0 run board.yaml --json', 'The report as JSON')
+        .example('$0 run board.yaml --snapshot-at step:3 board.snap', 'With a snapshot when step 3 is over')
         .epilogue(EPILOGUE),
     async (args) => finish((await import('./run.js')).run(args)),
+  )
+  .command(
+    'snapshot <file> <snapshot>',
+    'Run a machine up to a moment and keep it in a file',
+    (command) =>
+      machineOptions(command)
+        .positional('snapshot', { describe: 'The file to write', type: 'string', demandOption: true })
+        .option('at', {
+          describe: 'The moment: boot, step:N (step N of the workload is over), accesses:N (of all devices)',
+          type: 'string',
+          requiresArg: true,
+          default: 'boot',
+        })
+        .option('caches', {
+          describe: 'What becomes of TLBs and configuration caches',
+          choices: CACHE_CHOICES,
+          default: 'kept' as const,
+        })
+        .option('lanes', {
+          describe: 'DMA threads (default: one per processor, no more than devices with work)',
+          type: 'string',
+          requiresArg: true,
+          coerce: laneCount('lanes'),
+        })
+        .example('$0 snapshot board.yaml board.snap', 'After boot, before the first access')
+        .example('$0 snapshot board.yaml board.snap --at accesses:5000', 'In the middle of the workload')
+        .epilogue(EPILOGUE),
+    async (args) => finish((await import('./snapshot.js')).takeSnapshot(args)),
+  )
+  .command(
+    'restore <snapshot>',
+    'Go on from a snapshot, and verify every byte',
+    (command) =>
+      command
+        .positional('snapshot', {
+          describe: 'A file that snapshot or run wrote',
+          type: 'string',
+          demandOption: true,
+        })
+        .option('machine', {
+          describe: 'A machine file that must be the one of the snapshot (default: the one in the snapshot)',
+          type: 'string',
+          requiresArg: true,
+        })
+        .option('global', {
+          describe: 'With --machine: as for run',
+          type: 'string',
+          array: true,
+          nargs: 1,
+          default: [] as string[],
+          defaultDescription: 'none',
+        })
+        .option('set', {
+          describe: 'With --machine: as for run',
+          type: 'string',
+          array: true,
+          nargs: 1,
+          default: [] as string[],
+          defaultDescription: 'none',
+        })
+        .option('json', {
+          describe: 'Print one JSON document instead of text',
+          type: 'boolean',
+          default: false,
+        })
+        .example('$0 restore board.snap', 'The rest of the workload, its verification and its report')
+        .epilogue(EPILOGUE),
+    async (args) => finish((await import('./snapshot.js')).restore(args)),
   )
   .command(
     'stress <file>',

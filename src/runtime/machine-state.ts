@@ -6,6 +6,8 @@
  * has done all that it can do without them: what is then still under way is part of a state, as a stalled access is, or a
  * command queue that stopped. Wired interrupts are edges and MSIs are memory: none of them is under way.
  */
+
+import { SECURITY_STATES } from '../arch/security.js';
 import { type AccessPort, DmaMaster, type MasterState } from '../devices/dma-master.js';
 import type { Machine, WorkloadStep } from '../machine/types.js';
 import type { PhysicalAddressSpace } from '../memory/address-space.js';
@@ -14,6 +16,7 @@ import { aboutInstance, type Commit, StateError } from '../smmu/state.js';
 import type { TbuState } from '../smmu/tbu/tbu-state.js';
 import type { TcuState } from '../smmu/tcu/tcu.js';
 import { ABORT } from '../smmu/transaction.js';
+import { streamsOf } from './boot-plan.js';
 import type { TranslationCounts } from './lane-tbu.js';
 import type { SoftwareState } from './software-thread.js';
 import type { StalledAccess } from './stall-watch.js';
@@ -82,6 +85,24 @@ export function checkMachineState(machine: Machine, state: MachineState): void {
     }
   }
   checkDevices(machine, lanes);
+  checkSoftware(machine, state.software);
+}
+
+/** The software is that of the machine's own boot: a driver for each interface that has a stream to program. */
+function checkSoftware(machine: Machine, { interfaces }: SoftwareState): void {
+  const expected = machine.smmus.flatMap((_smmu, smmu) =>
+    SECURITY_STATES.filter((security) => streamsOf(machine, smmu, security).length > 0).map((security) => ({
+      smmu,
+      security,
+    })),
+  );
+  const same =
+    interfaces.length === expected.length &&
+    expected.every(({ smmu, security }, i) => {
+      const own = interfaces[i]!;
+      return own.smmu === smmu && own.security === security;
+    });
+  if (!same) throw new StateError('the state is of software that programs other SMMUs');
 }
 
 function checkDevices(machine: Machine, lanes: readonly LaneState[]): void {

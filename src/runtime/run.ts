@@ -153,14 +153,14 @@ class Run {
   async finish(started: number, options: RunOptions): Promise<RunReport> {
     const running = this.#running;
     const { signal, from } = options;
-    this.#progress('boot');
+    if (from === undefined) this.#progress('boot');
     const mappings = await (from === undefined
       ? running.bootSoftware()
       : running.restoreSoftware(from.state.software));
     const { results, ended } = await this.#runWorkload(options);
     const drained = await running.concludeSoftware();
     const smmus = await this.#smmuReports(drained);
-    this.#progress('verify');
+    if (!ended) this.#progress('verify');
     if (signal?.aborted) this.#failures.push('the run was interrupted before its workload was done');
     else if (!ended) this.#judge(mappings, results, drained);
     return this.#report(smmus, results, drained, performance.now() - started);

@@ -33,6 +33,7 @@ const LIMITS: readonly Limit[] = [
     'IDR0',
     IDR0,
     'BTM',
+    'HTTU',
     'DORMHINT',
     'ATS',
     'NS1ATS',

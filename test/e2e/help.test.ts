@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { root, smmulator } from './command-line.js';
 
 describe('I1 the command line', () => {
-  it.each([[[]], [['check']], [['run']], [['stress']], [['replay']]])(
+  it.each([[[]], [['check']], [['run']], [['stress']], [['snapshot']], [['restore']], [['replay']]])(
     '%j --help explains itself, with examples',
     (command) => {
       const { status, stdout, stderr } = smmulator(...command, '--help');

@@ -120,7 +120,6 @@ class RecordedSmmu {
       descriptor: ignore,
       tableHit: ignore,
       stage2Hit: ignore,
-      update: ignore,
       fault: ignore,
     });
   }

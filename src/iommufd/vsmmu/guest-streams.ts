@@ -75,7 +75,6 @@ export class GuestStreams {
       stage2: ignore,
       stage2Hit: ignore,
       leaf: ignore,
-      update: ignore,
       fault: ignore,
     };
   }
