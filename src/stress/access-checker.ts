@@ -3,6 +3,7 @@
  * access's beginning and its end.
  */
 import { SECURITY_NAMES, type SecurityState } from '../arch/security.js';
+import type { Origin } from '../smmu/tbu/origin.js';
 import { OK, OUTCOME_NAMES, type Outcome, type Transaction } from '../smmu/transaction.js';
 import type { StreamStatistics } from './actor.js';
 import {
@@ -45,6 +46,13 @@ const CANDIDATES_MAX = 64;
 /** Tenures of one slot whose last writes are remembered: the old and the new of a change, in each context, and the window. */
 const TENURES_PER_SLOT = 2 * CONTEXTS + 1;
 
+/** Whom the checker asks, and tells. */
+export interface Witness {
+  readonly report: Report;
+  /** What the TLB entry behind a transaction was filled from, where that is known. */
+  origin(transaction: Transaction): Origin | undefined;
+}
+
 export class AccessChecker {
   readonly #plan: InterfacePlan;
   readonly #stream: StreamPlan;
@@ -53,7 +61,7 @@ export class AccessChecker {
   readonly #ledger: Ledger;
   readonly #log: AccessLog;
   readonly #statistics: StreamStatistics;
-  readonly #report: Report;
+  readonly #witness: Witness;
 
   // Versions at the beginning of the access.
   #interfaceVersion = 0;
@@ -84,7 +92,7 @@ export class AccessChecker {
     stream: number,
     ledger: Ledger,
     statistics: StreamStatistics,
-    report: Report,
+    witness: Witness,
   ) {
     this.#stream = plan.streams[stream]!;
     this.#index = this.#stream.interface;
@@ -93,7 +101,7 @@ export class AccessChecker {
     this.#ledger = ledger;
     this.#log = ledger.accesses(stream);
     this.#statistics = statistics;
-    this.#report = report;
+    this.#witness = witness;
   }
 
   /** Before the translation begins. */
@@ -164,7 +172,7 @@ export class AccessChecker {
     const sequence = own ? this.#lastSequence(tenure, slot, line) : undefined;
     const defect = lineDefect(words, tenure, line, sequence);
     if (defect === undefined) return;
-    this.#report({
+    this.#witness.report({
       kind: 'wrong-data',
       actor: this.#stream.name,
       summary: `read line ${line} of slot ${slot}, tenure ${tenure}, written ${sequence ?? 'by another'}: ${describeDefect(defect)}`,
@@ -287,11 +295,11 @@ export class AccessChecker {
     this.#wrong = true;
     const { write, instruction, privileged } = transaction;
     const what = `${privileged ? 'privileged' : 'unprivileged'} ${write ? 'write' : instruction ? 'fetch' : 'read'}`;
-    this.#report({
+    this.#witness.report({
       kind,
       actor: this.#stream.name,
       summary: `${what} at 0x${iova.toString(16)}: ${how}`,
-      details: [],
+      details: originLines(this.#witness.origin(transaction)),
       legal: this.#legal(),
       StreamID: transaction.StreamID,
       ...(transaction.outcome === OK && {
@@ -299,4 +307,14 @@ export class AccessChecker {
       }),
     });
   }
+}
+
+/** The story of a TLB entry: when it was filled, and from what. */
+function originLines(origin: Origin | undefined): string[] {
+  if (origin === undefined) return [];
+  const reads = origin.descriptors.map(({ stage, level, pa, lo, hi }) => {
+    const value = (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0);
+    return `  stage ${stage} level ${level} descriptor at 0x${pa.toString(16)}: 0x${value.toString(16).padStart(16, '0')}`;
+  });
+  return [`the TLB entry was filled by access ${origin.access} of this TBU from`, ...reads];
 }

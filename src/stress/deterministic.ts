@@ -198,6 +198,7 @@ class DeterministicMachine {
     const structures = faults.structures;
     const read = structures === undefined ? spaces : ([structures(nonSecure), structures(secure)] as const);
     const tbu = new Tbu(config, read, faults.events?.(ring) ?? ring, stalls);
+    tbu.recordOrigins(this.#options.check);
     const guard = new TbuGuard(control, at, slot, faults.messages?.(tbu) ?? tbu, limit);
     const own = new GuardedLink(tbu, guard, spaces);
     const parts = { smmu, lane, tbu, link: faults.link?.(own) ?? own };

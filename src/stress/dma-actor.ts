@@ -4,6 +4,7 @@
  */
 import { NON_SECURE } from '../arch/security.js';
 import type { AddressSpaces } from '../runtime/shared-machine.js';
+import type { Origin } from '../smmu/tbu/origin.js';
 import { ABORT, OK, type Outcome, Transaction } from '../smmu/transaction.js';
 import { AccessChecker } from './access-checker.js';
 import { type Actor, noStreamStatistics, type Progress, type StreamStatistics } from './actor.js';
@@ -20,7 +21,7 @@ const BATCH_MAX = 16;
 const STRAY_PERCENT = 5;
 /** Accesses to where an access went lately, and to where the software is changing something. */
 const RECENT_PERCENT = 20;
-const CONTESTED_PERCENT = 15;
+const CONTESTED_PERCENT = 25;
 const TWO_32 = 0x1_0000_0000;
 /** Generators of the devices are apart from those of the software. */
 const DEVICE_CHANCE = 1000;
@@ -32,6 +33,8 @@ export interface TbuLink {
   /** Closes it: what CMD_SYNC waits for is over. */
   end(): void;
   translate(transaction: Transaction): Outcome;
+  /** What the TLB entry was filled from that answers a transaction; undefined without one, or where nobody takes it down. */
+  origin?(transaction: Transaction): Origin | undefined;
   /** What an access reaches once it is translated. */
   readonly spaces: AddressSpaces;
 }
@@ -81,7 +84,10 @@ export class DmaActor implements Actor {
     this.#log = ledger.accesses(setup.stream);
     this.#random = new Random(setup.seed, DEVICE_CHANCE + setup.stream);
     if (setup.check) {
-      this.#checker = new AccessChecker(plan, setup.stream, ledger, this.statistics, setup.report);
+      this.#checker = new AccessChecker(plan, setup.stream, ledger, this.statistics, {
+        report: setup.report,
+        origin: (transaction) => setup.link.origin?.(transaction),
+      });
     }
     this.#transaction.StreamID = this.#stream.StreamID;
     this.#transaction.SEC_SID = security;
@@ -132,7 +138,7 @@ export class DmaActor implements Actor {
     transaction.iovaHi = (iova / TWO_32) | 0;
     transaction.write = write;
     transaction.privileged = random.chance(50);
-    transaction.instruction = !write && random.chance(15);
+    transaction.instruction = !write && random.chance(30);
     this.#log.start();
     this.#checker?.begin(slot);
     const outcome = this.#link.translate(transaction);

@@ -8,11 +8,14 @@ import type { TbuLink } from './dma-actor.js';
 
 const PAGE_BYTES = 4096;
 const TWO_32 = 0x1_0000_0000;
+const LATE_BATCHES = 3;
 /** How long a torn word stays so. */
-const TORN_POINTS = 24;
+const TORN_POINTS = 400;
+/** A valid descriptor of a table or page. */
+const TABLE_OR_PAGE = 3n;
 const HALF = 0xffff_ffffn;
 
-/** Stores a 64-bit word as two halves, the lower first, and lets others go in between. */
+/** Stores a new descriptor as two halves, the lower first, and lets others go in between. */
 export class TornMemory implements CpuMemory {
   readonly #memory: CpuMemory;
   readonly #point: () => void;
@@ -24,8 +27,10 @@ export class TornMemory implements CpuMemory {
 
   store64(pa: number, value: bigint): void {
     const before = this.#memory.load64(pa);
-    this.#memory.store64(pa, (before & ~HALF) | (value & HALF));
-    for (let points = 0; points < TORN_POINTS; points++) this.#point();
+    if (before === 0n && (value & TABLE_OR_PAGE) === TABLE_OR_PAGE) {
+      this.#memory.store64(pa, value & HALF);
+      for (let points = 0; points < TORN_POINTS; points++) this.#point();
+    }
     this.#memory.store64(pa, value);
   }
 
@@ -237,8 +242,9 @@ class PostedSpace extends Passing {
   }
 }
 
-/** Writes of a batch reach memory when the next one begins. */
+/** Writes of a batch reach memory some batches later. */
 export class LateWrites extends PassingLink {
+  #batches = 0;
   readonly #posted: readonly PostedSpace[];
 
   constructor(link: TbuLink) {
@@ -249,7 +255,7 @@ export class LateWrites extends PassingLink {
   }
 
   override begin(): void {
-    for (const space of this.#posted) space.flush();
+    if (++this.#batches % LATE_BATCHES === 0) for (const space of this.#posted) space.flush();
     super.begin();
   }
 }

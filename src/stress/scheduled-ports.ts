@@ -6,6 +6,7 @@ import type { AddressSpaces } from '../runtime/shared-machine.js';
 import type { SharedTbuChannel } from '../runtime/tbu-channel.js';
 import type { TbuGuard } from '../runtime/tbu-guard.js';
 import type { EventChannel } from '../smmu/maintenance.js';
+import type { Origin } from '../smmu/tbu/origin.js';
 import type { Tbu } from '../smmu/tbu/tbu.js';
 import type { Tcu } from '../smmu/tcu/tcu.js';
 import type { Outcome, Transaction } from '../smmu/transaction.js';
@@ -95,8 +96,9 @@ export class ScheduledPort implements SmmuPort {
 }
 
 /**
- * A TCU as an actor: takes the TBUs' events, or does a step of its own, one command at a time. There are no points inside
- * its steps: register writes reach a TCU between two of them, as in its thread.
+ * A TCU as an actor: a turn of its thread (runtime/smmu-thread.ts), but of one command. There are no points inside its
+ * steps: register writes reach a TCU between two turns, and each turn takes the TBUs' events before it looks at its
+ * queues. A CMD_SYNC relies on that order: it stands for the events of all accesses that were over when it was issued.
  */
 export class TcuActor implements Actor {
   readonly name: string;
@@ -104,7 +106,6 @@ export class TcuActor implements Actor {
   readonly atRest = true;
   readonly #tcu: Tcu;
   readonly #channel: SharedTbuChannel;
-  #takesEvents = false;
 
   constructor(name: string, tcu: Tcu, channel: SharedTbuChannel) {
     this.name = name;
@@ -115,9 +116,8 @@ export class TcuActor implements Actor {
   stop(): void {}
 
   step(): Progress {
-    this.#takesEvents = !this.#takesEvents;
-    const worked = this.#takesEvents ? this.#channel.drainEvents(this.#tcu) : this.#tcu.step(1);
-    return worked ? 'worked' : 'idle';
+    const took = this.#channel.drainEvents(this.#tcu);
+    return this.#tcu.step(1) || took ? 'worked' : 'idle';
   }
 }
 
@@ -208,5 +208,9 @@ export class MeteredLink implements TbuLink {
   translate(transaction: Transaction): Outcome {
     this.#watch(transaction);
     return this.#link.translate(transaction);
+  }
+
+  origin(transaction: Transaction): Origin | undefined {
+    return this.#tbu.originOf(transaction);
   }
 }

@@ -1,29 +1,52 @@
 /** H6: the deterministic machine; H2: the checker is silent where nothing is wrong. */
 import { describe, expect, it } from 'vitest';
-import { runDeterministic } from '../../src/stress/deterministic.js';
+import type { CacheSettings } from '../../src/smmu/config.js';
 import { PROFILE_NAMES } from '../../src/stress/profiles.js';
-import { machineFile } from './machines.js';
+import { machineFile, overlay, runner } from './machines.js';
 
 /** Seeds of each case; SMMULATOR_RUNS raises it. */
 const SEEDS = Number(process.env.SMMULATOR_RUNS ?? 2);
 
 describe.each(['virt-3-smmus', 'secure-island'])('%s', (name) => {
-  const machine = machineFile(name);
+  const run = runner(machineFile(name));
 
   it.each(PROFILE_NAMES)('H2: profile %s has no finding', (profile) => {
     for (let seed = 1; seed <= SEEDS; seed++) {
-      const report = runDeterministic(machine, { seed, operations: 600, profile, check: true });
+      const report = run({ seed, operations: 600, profile, check: true });
       expect(report.findings, `seed ${seed}`).toEqual([]);
     }
   });
 
   it('H6: the same seed makes the same run, a recorded schedule makes it again', () => {
     const options = { seed: 7, operations: 600, profile: 'map-unmap', check: true } as const;
-    const first = runDeterministic(machine, options);
+    const first = run(options);
     expect(first.schedule.length).toBeGreaterThan(1000);
-    expect(runDeterministic(machine, options)).toEqual(first);
-    const again = runDeterministic(machine, { ...options, schedule: first.schedule });
+    expect(run(options)).toEqual(first);
+    const again = run({ ...options, schedule: first.schedule });
     expect(again).toEqual(first);
-    expect(runDeterministic(machine, { ...options, seed: 8 }).schedule).not.toEqual(first.schedule);
+    expect(run({ ...options, seed: 8 }).schedule).not.toEqual(first.schedule);
+  });
+});
+
+describe('H5: correct software passes whatever the caches keep', () => {
+  const machine = overlay();
+  const dials: Readonly<Record<string, CacheSettings>> = {
+    off: { tlb: 0, configCache: 0 },
+    'one entry': { tlb: 1, configCache: 1 },
+    'a few, replaced at random': { tlb: 5, configCache: 1, replacement: 'random', cacheSeed: 3 },
+    stale: { tlb: 64, configCache: 4, caching: 'stale', replacement: 'lru' },
+    'maximally stale, with speculative fills': {
+      ...{ tlb: Number.POSITIVE_INFINITY, configCache: Number.POSITIVE_INFINITY },
+      ...{ caching: 'maximally-stale', speculativeFills: true },
+    },
+  };
+
+  it.each(Object.entries(dials))('%s', (_, dial) => {
+    const smmus = machine.smmus.map((smmu) => ({ ...smmu, config: { ...smmu.config, ...dial } }));
+    const run = runner({ ...machine, smmus });
+    for (let seed = 1; seed <= SEEDS; seed++) {
+      const options = { seed, operations: 600, profile: 'everything', check: true } as const;
+      expect(run(options).findings, `seed ${seed}`).toEqual([]);
+    }
   });
 });

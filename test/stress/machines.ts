@@ -2,6 +2,12 @@
 import { readFileSync } from 'node:fs';
 import { loadMachine } from '../../src/machine/load.js';
 import type { Machine } from '../../src/machine/types.js';
+import { GuestMemory } from '../../src/memory/guest-memory.js';
+import {
+  type DeterministicOptions,
+  type DeterministicReport,
+  runDeterministic,
+} from '../../src/stress/deterministic.js';
 
 /**
  * One SMMU with all that there is to confuse: both stages, a Non-secure and a Secure stream, and Secure memory over
@@ -34,4 +40,13 @@ export function machineFile(name: string): Machine {
 
 export function overlay(): Machine {
   return load(OVERLAY, 'overlay.yaml');
+}
+
+/** Runs a machine again and again, in the same memory. */
+export function runner(machine: Machine): (options: DeterministicOptions) => DeterministicReport {
+  let memory = GuestMemory.create(machine.regions);
+  return (options) => {
+    memory = memory.recycle(machine.regions);
+    return runDeterministic(machine, { ...options, memory });
+  };
 }

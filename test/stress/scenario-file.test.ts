@@ -4,17 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { replayFile } from '../../src/scenario/run-file.js';
-import {
-  type DeterministicOptions,
-  type DeterministicReport,
-  runDeterministic,
-} from '../../src/stress/deterministic.js';
+import type { DeterministicOptions, DeterministicReport } from '../../src/stress/deterministic.js';
 import type { MutationName } from '../../src/stress/mutation-names.js';
 import { printScenario } from '../../src/stress/scenario-file.js';
-import { overlay } from './machines.js';
+import { overlay, runner } from './machines.js';
 
 const SEEDS = 30;
 const machine = overlay();
+const run = runner(machine);
 
 /** The first run with this fault that finds a wrong access. */
 function failing(mutate: MutationName): { options: DeterministicOptions; report: DeterministicReport } {
@@ -23,7 +20,7 @@ function failing(mutate: MutationName): { options: DeterministicOptions; report:
       ...{ seed, operations: 1000, profile: 'everything', check: true },
       mutate,
     };
-    const report = runDeterministic(machine, options);
+    const report = run(options);
     if (report.findings[0]?.legal !== undefined) return { options, report };
   }
   throw new Error(`no wrong access with ${mutate}`);
