@@ -86,7 +86,9 @@ async function explainMachine(args: ExplainArguments, id: string, iova: bigint):
     return FAILURE;
   }
   const device = deviceOf(machine, id);
-  const { bdf, requesterID, smmu, StreamID, SEC_SID } = device;
+  const { bdf, smmu } = device;
+  const physical = device.host === undefined ? device : machine.devices[device.host]!;
+  const { StreamID, SEC_SID } = physical;
   if (smmu < 0) {
     say(
       `${id}, ${bdf}, is behind no SMMU: its accesses go to the ${SEC_SID === NON_SECURE ? 'Non-secure ' : ''}PA space untranslated`,
@@ -105,11 +107,18 @@ async function explainMachine(args: ExplainArguments, id: string, iova: bigint):
     instruction,
     ns,
   };
-  print(
-    [{ translation: traceRequest(tbu, config, request), origin: { device: id, bdf, requesterID } }],
-    args.json,
-  );
+  print([{ translation: traceRequest(tbu, config, request), origin: originOf(machine, device) }], args.json);
   return SUCCESS;
+}
+
+function originOf(
+  { devices, smmus }: Machine,
+  { id, bdf, requesterID, host, smmu, StreamID }: DeviceInstance,
+): Origin {
+  const origin = { device: id, bdf, requesterID };
+  if (host === undefined) return origin;
+  const { id: hostDevice, bdf: hostBdf, requesterID: hostRequesterID } = devices[host]!;
+  return { ...origin, guest: { smmu: smmus[smmu]!.id, StreamID, hostDevice, hostBdf, hostRequesterID } };
 }
 
 function deviceOf(machine: Machine, id: string): DeviceInstance {

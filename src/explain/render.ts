@@ -40,6 +40,19 @@ export interface Origin {
   /** `bb:ss.f` */
   readonly bdf: string;
   readonly requesterID: number;
+  /** Of a device that is passed through. */
+  readonly guest?: GuestOrigin;
+}
+
+/** A guest's side of a nested translation. */
+export interface GuestOrigin {
+  /** The accelerated SMMU that the guest sees. */
+  readonly smmu: string;
+  readonly StreamID: number;
+  /** The host's device, as the physical SMMU knows it. */
+  readonly hostDevice: string;
+  readonly hostBdf: string;
+  readonly hostRequesterID: number;
 }
 
 const STRUCTURES: Readonly<Record<StructureName, Layout>> = { L1STD, STE, L1CD, CD };
@@ -83,15 +96,28 @@ export function renderTranslation(translation: Translation, origin?: Origin): st
 
 function renderRequest(report: Report, { config, request }: Translation, origin: Origin | undefined): void {
   const { StreamID, SubstreamID, SEC_SID, iova, write, privileged, instruction, ns } = request;
-  const from =
-    origin === undefined
-      ? ''
-      : `${origin.device}, ${origin.bdf}, Requester ID ${hex(origin.requesterID)} -> `;
+  const from = origin === undefined ? '' : `${renderDevice(report, origin)} -> `;
   const substream = SubstreamID < 0 ? '' : `, SubstreamID ${hex(SubstreamID)}`;
   report.add(config.id, `${from}StreamID ${hex(StreamID)}${substream}, SEC_SID ${SECURITY_NAMES[SEC_SID]}`);
   const what = write ? 'write' : instruction ? 'instruction fetch' : 'read';
   const attribute = SEC_SID === SECURE ? `, NS == ${ns ? 1 : 0}` : '';
   report.add('access', `${privileged ? 'privileged' : 'unprivileged'} ${what} at ${hex(iova)}${attribute}`);
+}
+
+/** The device as the SMMU that translates knows it; before it, what a guest sees instead, and whose the tables are. */
+function renderDevice(report: Report, { device, bdf, requesterID, guest }: Origin): string {
+  if (guest === undefined) return `${device}, ${bdf}, Requester ID ${hex(requesterID)}`;
+  const { smmu, StreamID, hostDevice, hostBdf, hostRequesterID } = guest;
+  report.add(
+    smmu,
+    `${device}, ${bdf}, Requester ID ${hex(requesterID)} -> StreamID ${hex(StreamID)}, in the guest`,
+  );
+  report.add('', "the guest's are CDs and stage 1 tables; an ipa is an address of its memory");
+  report.add(
+    '',
+    "the host's are Stream table, STE and stage 2 tables; a pa is an address of the host's memory",
+  );
+  return `${hostDevice}, ${hostBdf}, Requester ID ${hex(hostRequesterID)}`;
 }
 
 function renderStep(report: Report, translation: Translation, step: Step, inset: string): void {

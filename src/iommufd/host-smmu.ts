@@ -151,6 +151,11 @@ export class HostSmmu {
     return done;
   }
 
+  /** A CMD_SYNC: all that was issued is done, and the events of accesses that are over are in the queue (4.7.3). */
+  settle(): void {
+    kernelCall(() => this.driver.commands.sync(), 'EIO');
+  }
+
   /** Hands the records in the event queue to the guests that they concern. */
   pumpEvents(): void {
     for (const { words, StreamID } of this.driver.events.drain().records) {

@@ -200,6 +200,14 @@ export class Iommufd {
     return { handled, error: new IommufdError('EIO', `${viommu.host.id} stopped at a command`) };
   }
 
+  /**
+   * Waits for the physical SMMU: events of accesses that are over are in their queues then. A kernel has no such call, and a
+   * guest of a real host may see events later than its CMD_SYNC.
+   */
+  settle(viommuID: number): void {
+    this.objects.get<VIommu>(viommuID, 'viommu').host.settle();
+  }
+
   /** Takes the events of a vIOMMU's queue. */
   readEvents(viommuID: number): VEvent[] {
     const viommu = this.objects.get<VIommu>(viommuID, 'viommu');

@@ -12,6 +12,7 @@ import {
   granule,
   idOrOff,
   integer,
+  orAuto,
   type SwitchState,
   size,
   sourceText,
@@ -65,6 +66,11 @@ export const REGION_SHAPE = {
   security: key(word('non-secure', 'secure'), 'The physical address space that the region is part of.', {
     fallback: 'non-secure',
   }),
+  'backed-by': key(
+    text(),
+    "A guest's memory: the region of the host that holds its bytes. It is in no default address space.",
+  ),
+  offset: key(address(), 'Where in that region it begins, 4 KiB aligned.', { fallback: 0 }),
 } as const;
 
 const ROOTS = ['pcie', 'pxb-pcie'] as const;
@@ -167,8 +173,8 @@ export const SMMU_SHAPE = {
     fallback: '1',
   }),
   oas: key(
-    bigInteger({ min: -(2n ** 63n), expected: 'a number of bits' }),
-    'Output address size in bits (IDR5.OAS): 32, 36, 40, 42, 44, 48 or 52.',
+    orAuto(bigInteger({ min: -(2n ** 63n), expected: 'a number of bits' })),
+    "Output address size in bits (IDR5.OAS): 32, 36, 40, 42, 44, 48 or 52. auto: the host's, with accel.",
     { global: true, fallback: 44n },
   ),
   sidsize: key(
@@ -179,10 +185,11 @@ export const SMMU_SHAPE = {
       fallback: 16,
     },
   ),
-  ssidsize: key(integer(0, 20, 'a number of 0 to 20 bits'), 'SubstreamID bits (IDR1.SSIDSIZE); 0: none.', {
-    global: true,
-    fallback: 0,
-  }),
+  ssidsize: key(
+    orAuto(integer(0, 20, 'a number of 0 to 20 bits')),
+    "SubstreamID bits (IDR1.SSIDSIZE); 0: none. auto: the host's, with accel.",
+    { global: true, fallback: 0 },
+  ),
   irqs: key(record(IRQS_SHAPE), 'Wired interrupts.'),
   ats: key(toggle(), 'PCIe ATS (IDR0.ATS). Not implemented yet.', off),
   ril: key(toggle(), 'Range invalidation and level hints (IDR3.RIL). off makes it an SMMUv3.1 (AIDR).', on),
@@ -258,7 +265,7 @@ export const SMMU_SHAPE = {
     'After a miss, fetch the neighbouring STE, CD and page as well (IHI 0070 3.14, 3.21).',
     off,
   ),
-  accel: key(idOrOff(), 'off, or the SMMU that plays the host. Not implemented yet.', {
+  accel: key(idOrOff(), 'off, or the SMMU that translates for this one: the physical one below a guest.', {
     global: true,
     fallback: 'off',
   }),
@@ -270,7 +277,11 @@ export const SMMU_SHAPE = {
 
 export const DEVICE_SHAPE = {
   id: id('device'),
-  type: key(word('dma-engine', 'iommu-testdev'), 'What the device is.', { required: true }),
+  type: key(
+    word('dma-engine', 'iommu-testdev', 'vfio-pci'),
+    'What the device is. vfio-pci: a device of the host, passed through.',
+    { required: true },
+  ),
   bus: key(text(), 'The bus it sits on.', { required: true }),
   addr: key(
     sourceText('a slot and a function, as "02.0"'),
@@ -279,6 +290,10 @@ export const DEVICE_SHAPE = {
       required: true,
     },
   ),
+  host: key(text(), 'The device of the host that is passed through.', {
+    only: ['vfio-pci'],
+    required: ['vfio-pci'],
+  }),
   'sec-sid': key(word('non-secure', 'secure'), 'Security state of the stream (SEC_SID).', {
     global: true,
     fallback: 'non-secure',
@@ -380,6 +395,7 @@ export const DRIVERS = {
   'pxb-pcie': BUS_SHAPE,
   'dma-engine': DEVICE_SHAPE,
   'iommu-testdev': DEVICE_SHAPE,
+  'vfio-pci': DEVICE_SHAPE,
 } as const;
 
 export type RegionItem = Item<typeof REGION_SHAPE>;

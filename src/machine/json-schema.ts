@@ -85,6 +85,8 @@ function scalarType(json: JsonForm): z.ZodType {
       return z.literal([...json.words]);
     case 'number':
       return numberType(json.min, json.max, json.pattern);
+    case 'or-auto':
+      return z.union([z.literal('auto'), scalarType(json.of)]);
     case 'words-or-number':
       return z.union([z.literal([...json.words]), numberType(0, undefined, HEX_PATTERN)]);
   }

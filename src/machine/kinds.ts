@@ -19,6 +19,7 @@ export type JsonForm =
   | { readonly form: 'text-or-off' }
   | { readonly form: 'words'; readonly words: readonly (string | number | boolean)[] }
   | { readonly form: 'number'; readonly min: number; readonly max?: number; readonly pattern: string }
+  | { readonly form: 'or-auto'; readonly of: JsonForm }
   | { readonly form: 'words-or-number'; readonly words: readonly (string | boolean)[] };
 
 export interface ScalarKind<T> {
@@ -161,6 +162,18 @@ function asNumber(parsed: Parsed<bigint>): Parsed<number> {
 export function integer(min: number, max: number | undefined, expected: string): ScalarKind<number> {
   const kind = bigInteger({ min: BigInt(min), max: BigInt(max ?? Number.MAX_SAFE_INTEGER), expected });
   return { ...kind, parse: (node) => asNumber(kind.parse(node)) };
+}
+
+/** In the place of a number: the host's value, for an accelerated SMMU. Whoever has no host has the default. */
+export const AUTO = 'auto';
+
+/** A number, or `auto`. */
+export function orAuto<T>(kind: ScalarKind<T>): ScalarKind<T | typeof AUTO> {
+  return {
+    kind: 'scalar',
+    json: { form: 'or-auto', of: kind.json },
+    parse: (node) => (node.text === AUTO ? { value: AUTO } : kind.parse(node)),
+  };
 }
 
 /** A physical address: below 2^52 (IHI 0070 3.4). */

@@ -7,6 +7,7 @@ import { buildModel, type Model } from './model.js';
 import { applyOverrides, OverrideError, type Overrides, parseOverrides } from './overrides.js';
 import { readMachine } from './read.js';
 import { realize } from './realize.js';
+import { checkAccel } from './rules/accel.js';
 import { checkAddresses } from './rules/addresses.js';
 import { checkBuses } from './rules/buses.js';
 import { checkFeatures, checkOas } from './rules/features.js';
@@ -96,5 +97,6 @@ function checkAll(model: Model, reporter: Reporter): void {
   checkSecureDevices(model, reporter);
   checkInterrupts(model, reporter);
   checkFeatures(model, reporter);
+  checkAccel(model, reporter);
   checkSoftware(model, reporter);
 }

@@ -5,7 +5,7 @@
  * behind it keep silent.
  */
 import type { IdRange } from '../bus/id-map.js';
-import { type Place, usable, type Value } from './diagnostics.js';
+import { isGiven, isReported, type Place, usable, type Value } from './diagnostics.js';
 import type {
   BusItem,
   DeviceItem,
@@ -47,6 +47,8 @@ export interface Smmu {
   secureMemory?: Space;
   /** Effective Secure support; undefined where what decides it was reported. */
   secure?: boolean;
+  /** The physical SMMU that translates for an accelerated one. */
+  host?: Smmu;
 }
 
 export interface IdMap {
@@ -69,6 +71,8 @@ export interface Device {
   readonly item: DeviceItem;
   bus?: Bus;
   requesterID?: number;
+  /** The host's device that a vfio-pci passes through. */
+  host?: Device;
   route: Route;
 }
 
@@ -76,6 +80,8 @@ export interface Model {
   readonly file: MachineItem;
   readonly regions: readonly RegionItem[];
   readonly spaces: Map<string, Space>;
+  /** A guest's memory and the host's region that holds its bytes. */
+  readonly backing: Map<RegionItem, RegionItem>;
   readonly buses: readonly Bus[];
   readonly smmus: readonly Smmu[];
   readonly idMaps: readonly IdMap[];
@@ -89,6 +95,7 @@ export function buildModel(file: MachineItem): Model {
     file,
     regions: items(file.memory),
     spaces: new Map(),
+    backing: new Map(),
     buses: items(file.buses).map((item) => ({ item })),
     smmus: items(file.smmus).map((item) => ({ item })),
     idMaps: items(file['id-maps']).map((item) => ({ item, fits: true })),
@@ -116,6 +123,16 @@ export function extent(region: RegionItem): { start: number; end: number } | und
   const start = usable(region.base);
   const size = usable(region.size);
   return start === undefined || size === undefined ? undefined : { start, end: start + size };
+}
+
+/** Memory of a guest: at addresses of its own, and some of the host's. */
+export function isGuestMemory(region: RegionItem): boolean {
+  return isGiven(region['backed-by']) || isReported(region['backed-by']);
+}
+
+/** Whether an SMMU is a guest's, and another translates for it. */
+export function isAccelerated({ item }: Smmu): boolean {
+  return (usable(item.accel) ?? 'off') !== 'off';
 }
 
 export function hex(value: number | bigint): string {

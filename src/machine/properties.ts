@@ -1,11 +1,14 @@
 /** An SMMU's properties out of its item, once they are all known to be good. */
 import { OAS_BITS } from '../arch/id-registers.js';
 import type { IdRegisters } from '../smmu/config.js';
-import { usable } from './diagnostics.js';
+import { usable, type Value } from './diagnostics.js';
 import type { SmmuItem } from './file-shape.js';
 import { IDR_SHAPE } from './file-shape.js';
 import type { SmmuProperties } from './idr.js';
-import type { GranuleBytes } from './kinds.js';
+import { AUTO, type GranuleBytes } from './kinds.js';
+
+/** Of an SMMU whose file leaves it out (file-shape.ts). */
+export const DEFAULT_OAS = 44n;
 
 const ALL_GRANULES: readonly GranuleBytes[] = [4096, 16384, 65536];
 
@@ -20,9 +23,9 @@ export function granules(item: SmmuItem): readonly GranuleBytes[] | undefined {
 export function smmuProperties(item: SmmuItem, secure: boolean | undefined): SmmuProperties | undefined {
   const properties = {
     stage: usable(item.stage),
-    oas: optional(usable(item.oas), Number),
+    oas: optional(numberOr(item.oas, DEFAULT_OAS), Number),
     sidsize: usable(item.sidsize),
-    ssidsize: usable(item.ssidsize),
+    ssidsize: numberOr(item.ssidsize, 0),
     granules: granules(item),
     ril: optional(usable(item.ril), isOn),
     vmid16: optional(usable(item.vmid16), isOn),
@@ -38,6 +41,15 @@ export function smmuProperties(item: SmmuItem, secure: boolean | undefined): Smm
   };
   const whole = Object.values(properties).every((property) => property !== undefined);
   return whole ? (properties as SmmuProperties) : undefined;
+}
+
+/** A number that may be `auto`: this one, where there is no host to ask. */
+export function numberOr<T extends number | bigint>(
+  value: Value<T | typeof AUTO>,
+  fallback: T,
+): T | undefined {
+  const given = usable(value);
+  return given === AUTO ? fallback : given;
 }
 
 export function isOas(bits: bigint): boolean {

@@ -6,17 +6,23 @@
 import { NON_SECURE, securityState } from '../arch/security.js';
 import { formatBDF } from '../bus/requester-id.js';
 import { usable, type Value } from './diagnostics.js';
-import { IRQ_NAMES, type MappingItem, type SoftwareItem, type StepItem } from './file-shape.js';
-import { idRegisters, withRawWords } from './idr.js';
+import { effectiveIdRegisters } from './effective-idr.js';
+import {
+  IRQ_NAMES,
+  type MappingItem,
+  type RegionItem,
+  type SoftwareItem,
+  type StepItem,
+} from './file-shape.js';
 import { GRANULE_NAMES } from './kinds.js';
 import type { Device, Model, Smmu } from './model.js';
-import { rawWords, smmuProperties } from './properties.js';
 import { items } from './read.js';
 import type {
   DeviceInstance,
   Machine,
   MachineSource,
   Mapping,
+  MemoryRegion,
   SmmuInstance,
   SmmuInterrupts,
   StreamProgram,
@@ -36,13 +42,14 @@ export function realize(model: Model, source: MachineSource): Machine {
       base: must(usable(region.base)),
       sizeBytes: must(usable(region.size)),
       security: securityState(must(usable(region.security))),
+      ...aliasOf(region, model),
     })),
     addressSpaces: [...model.spaces.values()].map((space) => ({
       id: space.id,
       regions: space.regions.map((region) => must(usable(region.id))),
     })),
-    smmus: model.smmus.map((smmu, index) => realizeSmmu(smmu, irqs[index]!)),
-    devices: model.devices.map((device) => realizeDevice(device, model.smmus)),
+    smmus: model.smmus.map((smmu, index) => realizeSmmu(smmu, irqs[index]!, model.smmus)),
+    devices: model.devices.map((device) => realizeDevice(device, model)),
     software: model.software.map(realizeProgram),
     workload: model.workload.map(realizeStep),
   };
@@ -72,17 +79,21 @@ function assignInterrupts(smmus: readonly Smmu[]): SmmuInterrupts[] {
   });
 }
 
-function realizeSmmu(smmu: Smmu, irqs: SmmuInterrupts): SmmuInstance {
+function aliasOf(region: RegionItem, { backing }: Model): Pick<MemoryRegion, 'alias'> {
+  const of = backing.get(region);
+  return of === undefined ? {} : { alias: { of: must(usable(of.id)), offset: must(usable(region.offset)) } };
+}
+
+function realizeSmmu(smmu: Smmu, irqs: SmmuInterrupts, smmus: readonly Smmu[]): SmmuInstance {
   const { item } = smmu;
   const id = must(usable(item.id));
-  const made = idRegisters(must(smmuProperties(item, smmu.secure)));
   const secureMemory = smmu.secureMemory?.id;
   return {
     id,
     base: must(usable(item.base)),
     config: {
       id,
-      idr: withRawWords(made, rawWords(item)),
+      idr: must(effectiveIdRegisters(smmu)),
       tlb: must(usable(item.tlb)),
       configCache: must(usable(item['config-cache'])),
       caching: must(usable(item.caching)),
@@ -93,11 +104,12 @@ function realizeSmmu(smmu: Smmu, irqs: SmmuInterrupts): SmmuInstance {
     },
     memory: must(smmu.memory).id,
     ...(secureMemory === undefined ? {} : { secureMemory }),
+    ...(smmu.host === undefined ? {} : { accel: smmus.indexOf(smmu.host) }),
     irqs,
   };
 }
 
-function realizeDevice(device: Device, smmus: readonly Smmu[]): DeviceInstance {
+function realizeDevice(device: Device, { devices, smmus }: Model): DeviceInstance {
   const requesterID = must(device.requesterID);
   const { route } = device;
   if (route.kind === 'unknown') throw new Error('realize: a device whose way to memory is unknown');
@@ -109,6 +121,7 @@ function realizeDevice(device: Device, smmus: readonly Smmu[]): DeviceInstance {
     smmu: route.kind === 'smmu' ? smmus.indexOf(route.smmu) : -1,
     StreamID: route.kind === 'smmu' ? must(route.StreamID) : requesterID,
     SEC_SID: route.kind === 'smmu' ? securityState(must(usable(device.item['sec-sid']))) : NON_SECURE,
+    ...(device.host === undefined ? {} : { host: devices.indexOf(device.host) }),
   };
 }
 

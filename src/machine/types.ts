@@ -17,6 +17,8 @@ export interface MemoryRegion {
   readonly base: number;
   readonly sizeBytes: number;
   readonly security: SecurityState;
+  /** A guest's memory: the part of the host's region that holds its bytes. */
+  readonly alias?: { readonly of: string; readonly offset: number };
 }
 
 export interface AddressSpace {
@@ -42,10 +44,12 @@ export interface SmmuInstance {
   readonly memory: string;
   /** Address space id of the Secure PA space; present whenever it is wired. */
   readonly secureMemory?: string;
+  /** Index of the physical SMMU that translates for this one: it is accelerated. */
+  readonly accel?: number;
   readonly irqs: SmmuInterrupts;
 }
 
-export type DeviceType = 'dma-engine' | 'iommu-testdev';
+export type DeviceType = 'dma-engine' | 'iommu-testdev' | 'vfio-pci';
 
 export interface DeviceInstance {
   readonly id: string;
@@ -58,6 +62,8 @@ export interface DeviceInstance {
   readonly smmu: number;
   readonly StreamID: number;
   readonly SEC_SID: SecurityState;
+  /** Of a vfio-pci: index of the host's device, whose accesses these are. */
+  readonly host?: number;
 }
 
 export interface Mapping {

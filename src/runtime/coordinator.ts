@@ -87,7 +87,8 @@ export class RunningMachine {
   /** The main thread's view: memory, control words, statistics. */
   readonly view: MachineView;
   readonly supervisor: Supervisor;
-  readonly #workers: readonly SmmuWorker[];
+  /** By SMMU; those of accelerated ones are their hosts'. */
+  readonly #workers: ReadonlyMap<number, SmmuWorker>;
   readonly #lanes: Piscina;
   readonly #software: Piscina;
   readonly #hotplug: Hotplug;
@@ -104,7 +105,8 @@ export class RunningMachine {
     this.view = view;
     this.supervisor = new Supervisor(view.control, options.hungMs ?? HUNG_MS);
     options.from?.fill(view.memory);
-    this.#workers = machine.smmus.map((_smmu, index) => this.#spawn(index, options));
+    const physical = [...machine.smmus.keys()].filter((index) => machine.smmus[index]!.accel === undefined);
+    this.#workers = new Map(physical.map((index) => [index, this.#spawn(index, options)]));
     this.#lanes = this.#threadPool('dma', options.lanes);
     this.#software = this.#threadPool('software', software);
     for (const [lane, at] of view.control.offsets.lanes.entries()) {
@@ -124,11 +126,11 @@ export class RunningMachine {
   }
 
   async whenStarted(): Promise<void> {
-    const starting = new Set(this.machine.smmus.map(({ id }) => id));
+    const starting = new Set([...this.#workers.keys()].map((index) => this.machine.smmus[index]!.id));
     const timer = setTimeout(() => {
       for (const id of starting) this.supervisor.fail(id, `did not start within ${START_MS / 1000} s`);
     }, START_MS);
-    const starts = this.#workers.map(async ({ api }, index) => {
+    const starts = [...this.#workers].map(async ([index, { api }]) => {
       await api.start();
       starting.delete(this.machine.smmus[index]!.id);
     });
@@ -186,7 +188,7 @@ export class RunningMachine {
   /** The state of software and SMMUs. No device may be doing DMA, and the software not be consuming. */
   async save(): Promise<{ readonly smmus: readonly TcuState[]; readonly software: SoftwareState }> {
     const software = await this.#calls.save();
-    const smmus = this.#workers.map(({ api }) => this.supervisor.guard(api.save()));
+    const smmus = [...this.#workers.values()].map(({ api }) => this.supervisor.guard(api.save()));
     return { smmus: await Promise.all(smmus), software };
   }
 
@@ -249,7 +251,8 @@ export class RunningMachine {
   }
 
   async statistics(smmu: number): Promise<TcuStatistics> {
-    return await this.supervisor.guard(this.#workers[smmu]!.api.statistics());
+    const { api } = this.#workers.get(this.machine.smmus[smmu]!.accel ?? smmu)!;
+    return await this.supervisor.guard(api.statistics(smmu));
   }
 
   /** Has a thread, given by its name, break down at its next heartbeat (REQUIREMENTS F10, H9). */
@@ -261,7 +264,7 @@ export class RunningMachine {
   kill(kind: 'smmu' | 'dma' | 'software', index: number): void {
     const threads =
       kind === 'smmu'
-        ? this.#workers.map(({ worker }) => worker)
+        ? [...this.#workers.values()].map(({ worker }) => worker)
         : (kind === 'dma' ? this.#lanes : this.#software).threads;
     threads[index]?.terminate();
   }
@@ -286,7 +289,7 @@ export class RunningMachine {
     this.supervisor.close();
     this.#hotplug.close();
     await Promise.all([
-      ...this.#workers.map(async ({ worker, api }) => {
+      ...[...this.#workers.values()].map(async ({ worker, api }) => {
         api[releaseProxy]();
         worker.removeAllListeners('exit');
         await worker.terminate();

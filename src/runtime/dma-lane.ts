@@ -228,7 +228,9 @@ export class Lane {
   }
 
   adopt(work: DeviceWork): LaneDevice {
-    const device = work.plugged ?? this.view.machine.devices[work.device]!;
+    const own = work.plugged ?? this.view.machine.devices[work.device]!;
+    // Who is passed through does DMA where the host's device is.
+    const device = own.host === undefined ? own : this.view.machine.devices[own.host]!;
     const tbu = device.smmu < 0 ? undefined : this.#tbu(device.smmu);
     return new LaneDevice(this.view, work, device, tbu, this.#stallLimitMs);
   }

@@ -70,6 +70,12 @@ export class Hotplug {
       throw new PlugError(`${PLUGGED_DEVICES} devices are plugged in already: unplug one first`);
     const { accepted: device, diagnostics } = this.#rules.plug(description);
     if (device === undefined) return { diagnostics };
+    if (device.host !== undefined) {
+      this.#rules.unplug(device.id);
+      throw new PlugError(
+        `device '${device.id}': in a running machine no device of the host is passed through`,
+      );
+    }
     this.#seat(device, this.#free.shift()!).presence.arrive();
     return { device, diagnostics };
   }

@@ -2,7 +2,7 @@
  * A machine in this thread, after its software has programmed every SMMU and before any device has done DMA: what
  * `explain` asks. The same parts as in a threaded run, joined by direct calls.
  */
-import { SECURITY_STATES, type SecurityState } from '../arch/security.js';
+import { NON_SECURE, SECURITY_STATES, type SecurityState } from '../arch/security.js';
 import type { Machine } from '../machine/types.js';
 import type { SmmuConfig } from '../smmu/config.js';
 import { Smmu } from '../smmu/smmu.js';
@@ -10,7 +10,8 @@ import type { Tbu } from '../smmu/tbu/tbu.js';
 import { boot } from '../software/boot.js';
 import { SmmuDriver } from '../software/driver.js';
 import { DriverError, type SmmuPort, SpaceMemory } from '../software/port.js';
-import { homeRegion, regionAllocators, streamsOf } from './boot-plan.js';
+import { homeRegion, hostsOf, regionAllocators, streamsOf } from './boot-plan.js';
+import { Hypervisor } from './hypervisor.js';
 import { type MachineView, shareMachine } from './shared-machine.js';
 
 /** The software could not do what the machine file says; the message says what and why. */
@@ -23,12 +24,15 @@ export interface BootedSmmu {
   readonly tbu: Tbu;
 }
 
+/** An SMMU that runs in this thread. */
+export type LocalSmmu = Pick<Smmu, 'readRegister' | 'writeRegister' | 'runToIdle'>;
+
 /** An SMMU's registers in the same thread. */
 export class DirectPort implements SmmuPort {
-  readonly #smmu: Smmu;
+  readonly #smmu: LocalSmmu;
   readonly #security: SecurityState;
 
-  constructor(smmu: Smmu, security: SecurityState) {
+  constructor(smmu: LocalSmmu, security: SecurityState) {
     this.#smmu = smmu;
     this.#security = security;
   }
@@ -56,26 +60,37 @@ export class DirectPort implements SmmuPort {
 
 /**
  * Builds a realized machine and runs its boot software.
- * @returns its SMMUs, in the order of the machine.
+ * @returns its SMMUs, in the order of the machine; for an accelerated one, the physical SMMU below it.
  * @throws BootError
  */
 export function bootInProcess(machine: Machine): readonly BootedSmmu[] {
   const { view } = shareMachine(machine, 1);
-  const smmus = machine.smmus.map(
-    ({ config }, index) => new Smmu(config, view.spacesOf(index), { interrupt() {} }),
+  const io = { interrupt() {} };
+  const physical = machine.smmus.map(({ config, accel }, index) =>
+    accel === undefined ? new Smmu(config, view.spacesOf(index), io) : undefined,
   );
   try {
-    program(view, smmus);
+    const programmable = new Map<number, LocalSmmu>();
+    for (const [index, smmu] of physical.entries()) if (smmu !== undefined) programmable.set(index, smmu);
+    for (const host of hostsOf(machine)) {
+      const port = new DirectPort(physical[host]!, NON_SECURE);
+      const { guests } = new Hypervisor(view, host, port, () => ({ io }));
+      for (const [index, guest] of guests) programmable.set(index, guest);
+    }
+    program(view, programmable);
   } catch (error) {
     throw error instanceof DriverError ? new BootError(error.message) : error;
   }
-  return smmus.map(({ tbu }, index) => ({ config: machine.smmus[index]!.config, tbu }));
+  return machine.smmus.map(({ accel }, index) => {
+    const below = accel ?? index;
+    return { config: machine.smmus[below]!.config, tbu: physical[below]!.tbu };
+  });
 }
 
-function program(view: MachineView, smmus: readonly Smmu[]): void {
+function program(view: MachineView, smmus: ReadonlyMap<number, LocalSmmu>): void {
   const { machine } = view;
   const allocators = regionAllocators(machine);
-  for (const [index, smmu] of smmus.entries()) {
+  for (const [index, smmu] of smmus) {
     const allocator = (security: SecurityState) => allocators.get(homeRegion(machine, index, security).id)!;
     for (const security of SECURITY_STATES) {
       const streams = streamsOf(machine, index, security);

@@ -23,8 +23,15 @@ export class Placement {
     this.#mappings = mappings;
   }
 
-  /** The mapped parts of a range of a device's input addresses, in ascending order. */
+  /** The mapped parts of a range of a device's input addresses, in ascending order; a guest's as its host has them. */
   resolve(device: number, iova: bigint, sizeBytes: number): PhysicalRange[] {
+    const ranges = this.#resolve(device, iova, sizeBytes);
+    const { smmu, host } = this.#machine.devices[device]!;
+    if (host === undefined) return ranges;
+    return ranges.flatMap((range) => hostRanges(this.#machine, this.#machine.smmus[smmu]!.memory, range));
+  }
+
+  #resolve(device: number, iova: bigint, sizeBytes: number): PhysicalRange[] {
     const { id, smmu, SEC_SID } = this.#machine.devices[device]!;
     const program = this.#machine.software.find((candidate) => candidate.device === id);
     if (smmu < 0) return [{ pa: Number(iova), sizeBytes, space: NON_SECURE, iova }];
@@ -51,4 +58,23 @@ export class Placement {
       })
       .toSorted((a, b) => (a.iova < b.iova ? -1 : 1));
   }
+}
+
+/** Where the host has a range of a guest's memory. */
+function hostRanges(
+  { regions, addressSpaces }: Machine,
+  memory: string,
+  range: PhysicalRange,
+): PhysicalRange[] {
+  const { regions: ids } = addressSpaces.find(({ id }) => id === memory)!;
+  return ids.flatMap((id) => {
+    const { base, sizeBytes, alias } = regions.find((region) => region.id === id)!;
+    const from = Math.max(range.pa, base);
+    const to = Math.min(range.pa + range.sizeBytes, base + sizeBytes);
+    if (from >= to) return [];
+    const hostBase =
+      alias === undefined ? base : regions.find((region) => region.id === alias.of)!.base + alias.offset;
+    const iova = range.iova + BigInt(from - range.pa);
+    return [{ ...range, pa: hostBase + (from - base), sizeBytes: to - from, iova }];
+  });
 }

@@ -11,6 +11,7 @@ import type { Machine } from '../machine/types.js';
 import type { GuestMemory } from '../memory/guest-memory.js';
 import { stallCapacity } from '../smmu/stalls.js';
 import type { CacheChoice } from '../smmu/state.js';
+import { StateError } from '../smmu/state.js';
 import {
   DEVICE_ABORTS,
   DEVICE_ACCESSES,
@@ -83,13 +84,17 @@ export interface Pause {
 
 /**
  * @throws MachineFailure when a thread of the machine dies or hangs.
- * @throws StateError when `from` does not fit the machine; nothing was started then.
+ * @throws StateError when `from` does not fit the machine, or an SMMU is accelerated; nothing was started then.
  */
 export async function runMachine(
   machine: Machine,
   options: RunOptions = {},
   onProgress: (progress: RunProgress) => void = () => {},
 ): Promise<RunReport> {
+  const saved = options.pause !== undefined || options.from !== undefined;
+  if (saved && machine.smmus.some(({ accel }) => accel !== undefined)) {
+    throw new StateError('a snapshot has no place for accelerated SMMUs and what their host knows of them');
+  }
   const work = workOf(machine);
   const processors = availableParallelism();
   // A TBU for each DMA thread, and a STAG at least for each TBU.
@@ -316,9 +321,9 @@ class Run {
       this.#contestedBytes += range.sizeBytes;
       return;
     }
-    const { smmu } = this.#machine.devices[device]!;
+    const { smmu, host } = this.#machine.devices[device]!;
     const view = this.#running.view;
-    const space = smmu < 0 ? view.systemSpace() : view.spacesOf(smmu)[range.space];
+    const space = smmu < 0 || host !== undefined ? view.systemSpace() : view.spacesOf(smmu)[range.space];
     const page = new Uint8Array(PAGE_BYTES);
     for (let done = 0; done < range.sizeBytes; ) {
       const origin = content.origin + BigInt(done);

@@ -97,7 +97,7 @@ export class MachineView {
 
   /** What an agent behind no SMMU reaches: all Non-secure memory. */
   systemSpace(): PhysicalAddressSpace {
-    const regions = this.machine.regions.filter((region) => region.security === NON_SECURE);
+    const regions = this.machine.regions.filter(({ security, alias }) => security === NON_SECURE && !alias);
     return this.memory.space(regions.map((region) => region.id));
   }
 

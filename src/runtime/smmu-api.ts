@@ -12,7 +12,8 @@ export interface TcuStatistics {
 export interface SmmuApi {
   /** Resolves once the SMMU takes register writes. */
   start(): Promise<void>;
-  statistics(): Promise<TcuStatistics>;
+  /** Of the thread's own SMMU, or of an accelerated one that it steps. */
+  statistics(smmu: number): Promise<TcuStatistics>;
   /** Does all that there is to do without new input, and tells where the TCU then stands. */
   save(): Promise<TcuState>;
 }

@@ -28,7 +28,10 @@ export class SharedSmmuPort implements SmmuPort {
   /** @param beat called with every access and poll: the agent's sign of life. */
   constructor(view: MachineView, smmu: number, security: SecurityState, beat: () => void = () => {}) {
     this.#beat = beat;
-    const at = view.control.offsets.smmus[smmu]!;
+    const { smmus } = view.control.offsets;
+    // An accelerated SMMU is stepped by the thread of the physical one.
+    const { doorbell } = smmus[view.machine.smmus[smmu]!.accel ?? smmu]!;
+    const at = { ...smmus[smmu]!, doorbell };
     const limit = view.smmuLimit(smmu, 'to take a register write');
     this.#sender = new MailboxSender(view.control, at, limit);
     this.#registers = new Int32Array(view.shared.registers[smmu]!);

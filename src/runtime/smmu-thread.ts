@@ -3,9 +3,10 @@
  * writes, the TBUs' events, its own queues), and sleeps when none has work. comlink calls are answered in between.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { SecurityState } from '../arch/security.js';
+import { NON_SECURE, type SecurityState } from '../arch/security.js';
+import type { AcceleratedSmmu } from '../iommufd/vsmmu/accelerated-smmu.js';
 import type { TbuChannel } from '../smmu/maintenance.js';
-import { Tcu, type TcuState } from '../smmu/tcu/tcu.js';
+import { Tcu, type TcuIo, type TcuState } from '../smmu/tcu/tcu.js';
 import {
   type Control,
   RUNNING,
@@ -15,6 +16,8 @@ import {
   TCU_INVALIDATIONS,
   WAITING,
 } from './control.js';
+import { guestsOf, Hypervisor } from './hypervisor.js';
+import { DirectPort, type LocalSmmu } from './in-process-machine.js';
 import { type InterruptName, interruptOffset } from './interrupts.js';
 import { MailboxReceiver } from './mailbox.js';
 import { MachineView, memoryThreads, type SharedMachine } from './shared-machine.js';
@@ -32,6 +35,18 @@ const SPINS = 128;
 /** Longest sleep: the heartbeat of an idle SMMU. */
 const SLEEP_MS = 250;
 
+/** Longest sleep of the kernel while it waits for this SMMU's TBUs. */
+const RELAX_MS = 1;
+
+/** An accelerated SMMU that this thread steps beside its own. */
+interface GuestSmmu {
+  readonly index: number;
+  readonly smmu: AcceleratedSmmu;
+  readonly mailbox: MailboxReceiver;
+  readonly progress: Signal;
+  readonly publish: () => void;
+}
+
 export interface SmmuSetup {
   readonly shared: SharedMachine;
   readonly smmu: number;
@@ -41,6 +56,8 @@ export interface SmmuSetup {
 
 export class SmmuThread {
   readonly tcu: Tcu;
+  readonly #view: MachineView;
+  readonly #smmu: number;
   readonly #control: Control;
   readonly #life: ThreadLife;
   readonly #at: SmmuOffsets;
@@ -49,12 +66,15 @@ export class SmmuThread {
   readonly #mailbox: MailboxReceiver;
   readonly #channel: SharedTbuChannel;
   readonly #stopped: () => boolean;
+  #guests: readonly GuestSmmu[] = [];
 
   /** @param channelOf what may stand between the TCU and its way to the TBUs: how a stress run builds in a fault. */
   constructor({ shared, smmu, state }: SmmuSetup, channelOf = (channel: TbuChannel) => channel) {
     const view = MachineView.attach(shared, memoryThreads.smmu(smmu));
     const { control } = view;
     const at = control.offsets.smmus[smmu]!;
+    this.#view = view;
+    this.#smmu = smmu;
     this.#control = control;
     this.#life = new ThreadLife(control, at);
     this.#at = at;
@@ -63,19 +83,13 @@ export class SmmuThread {
     this.#mailbox = new MailboxReceiver(control, at);
     this.#channel = new SharedTbuChannel(control, at);
     this.#stopped = () => control.hasFailed;
-    const interrupted = new Signal(control.words, control.offsets.interrupt);
-    const io = {
-      interrupt: (name: InterruptName, security: SecurityState) => {
-        Atomics.add(control.words, interruptOffset(at, name, security), 1);
-        interrupted.raise();
-      },
-    };
+    const io = interruptLines(control, at);
     const config = view.machine.smmus[smmu]!.config;
     const stalls = control.stalls(at, config.idr);
     const channel = channelOf(this.#channel);
     this.tcu = new Tcu(config, view.spacesOf(smmu), channel, io, stalls, shared.registers[smmu]!);
     if (state !== undefined) this.tcu.prepare(state)();
-    this.#publish();
+    publish(control, at, this.tcu);
   }
 
   /** What the coordinator may ask. */
@@ -85,7 +99,9 @@ export class SmmuThread {
         // A defect must end the thread, with its message, and not a promise that nobody holds.
         this.run().catch((error) => setImmediate(() => throwOn(error)));
       },
-      statistics: async () => this.statistics(),
+      statistics: async (smmu) => ({
+        ...(this.#guests.find((guest) => guest.index === smmu)?.smmu ?? this).tcu.counters,
+      }),
       save: async () => {
         while (this.turn());
         return this.tcu.save();
@@ -99,6 +115,7 @@ export class SmmuThread {
 
   /** Runs until the machine fails; the coordinator ends the thread otherwise. */
   async run(): Promise<void> {
+    this.#startGuests();
     let busyTurns = 0;
     while (!this.#stopped()) {
       this.#life.state = RUNNING;
@@ -115,12 +132,56 @@ export class SmmuThread {
 
   /** One look at each source of work. @returns whether there was any. */
   turn(): boolean {
+    let worked = this.#turnSmmu();
+    for (const { smmu, mailbox, progress, publish } of this.#guests) {
+      let moved = mailbox.drain(smmu.tcu);
+      for (let steps = 0; steps < STEPS_PER_TURN && smmu.step(); steps++) moved = true;
+      if (!moved) continue;
+      worked = true;
+      publish();
+      progress.raise();
+    }
+    return worked;
+  }
+
+  /** The kernel and the VMMs of guests run in this thread; what they wait for is this SMMU alone. */
+  #startGuests(): void {
+    const { machine, control } = this.#view;
+    if (guestsOf(machine, this.#smmu).length === 0) return;
+    const own: LocalSmmu = {
+      readRegister: (offset, sizeBytes, security) => this.tcu.readRegister(offset, sizeBytes, security),
+      writeRegister: (offset, sizeBytes, value, security) =>
+        this.tcu.writeRegister(offset, sizeBytes, value, security),
+      runToIdle: () => {
+        const seen = this.#doorbell.count;
+        if (!this.#turnSmmu()) this.#doorbell.sleep(seen, RELAX_MS);
+      },
+    };
+    const { registers } = this.#view.shared;
+    const { guests } = new Hypervisor(this.#view, this.#smmu, new DirectPort(own, NON_SECURE), (index) => ({
+      io: interruptLines(control, control.offsets.smmus[index]!),
+      registers: registers[index]!,
+    }));
+    this.#guests = [...guests].map(([index, smmu]) => {
+      const at = control.offsets.smmus[index]!;
+      const progress = new Signal(control.words, at.progress);
+      return {
+        index,
+        smmu,
+        mailbox: new MailboxReceiver(control, at),
+        progress,
+        publish: () => publish(control, at, smmu.tcu),
+      };
+    });
+  }
+
+  #turnSmmu(): boolean {
     this.#life.beat();
     let worked = this.#mailbox.drain(this.tcu);
     worked = this.#channel.drainEvents(this.tcu) || worked;
     for (let steps = 0; steps < STEPS_PER_TURN && this.tcu.step(); steps++) worked = true;
     if (worked) {
-      this.#publish();
+      publish(this.#control, this.#at, this.tcu);
       this.#progress.raise();
     }
     return worked;
@@ -130,14 +191,24 @@ export class SmmuThread {
     for (let spin = 0; spin < SPINS; spin++) if (this.#doorbell.count !== seen) return true;
     return false;
   }
+}
 
-  #publish(): void {
-    const { commands, invalidations, events } = this.tcu.counters;
-    const { statistics } = this.#at;
-    this.#control.setStatistic(statistics, TCU_COMMANDS, commands);
-    this.#control.setStatistic(statistics, TCU_INVALIDATIONS, invalidations);
-    this.#control.setStatistic(statistics, TCU_EVENTS, events);
-  }
+/** The wired interrupts of an SMMU. */
+function interruptLines(control: Control, at: SmmuOffsets): TcuIo {
+  const interrupted = new Signal(control.words, control.offsets.interrupt);
+  return {
+    interrupt: (name: InterruptName, security: SecurityState) => {
+      Atomics.add(control.words, interruptOffset(at, name, security), 1);
+      interrupted.raise();
+    },
+  };
+}
+
+function publish(control: Control, { statistics }: SmmuOffsets, tcu: Tcu): void {
+  const { commands, invalidations, events } = tcu.counters;
+  control.setStatistic(statistics, TCU_COMMANDS, commands);
+  control.setStatistic(statistics, TCU_INVALIDATIONS, invalidations);
+  control.setStatistic(statistics, TCU_EVENTS, events);
 }
 
 function throwOn(error: unknown): never {

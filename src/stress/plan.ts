@@ -113,10 +113,13 @@ interface Home {
   readonly devices: readonly number[];
 }
 
-/** @throws UnfitMachine when no device sits behind an SMMU, or a region is too small. */
+/** @throws UnfitMachine when no device sits behind an SMMU, an SMMU is accelerated, or a region is too small. */
 export function planStress(machine: Machine, seed: number): StressPlan {
   const random = new Random(seed, 0);
   const homes = homesOf(machine);
+  if (machine.smmus.some(({ accel }) => accel !== undefined)) {
+    throw new UnfitMachine('accelerated SMMUs cannot be stressed yet');
+  }
   if (homes.length === 0) throw new UnfitMachine('no device of this machine sits behind an SMMU');
   const shares = sharesOf(machine, homes);
   const streams: StreamPlan[] = [];

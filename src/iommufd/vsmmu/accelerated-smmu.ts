@@ -33,6 +33,7 @@ import {
   type TbuChannel,
 } from '../../smmu/maintenance.js';
 import type { Spaces } from '../../smmu/smmu.js';
+import { StallTable } from '../../smmu/stalls.js';
 import { Tcu, type TcuIo } from '../../smmu/tcu/tcu.js';
 import type { CommandWords } from '../../software/commands.js';
 import { type CommandFeatures, reduceCommand } from '../invalidation.js';
@@ -62,8 +63,18 @@ export class AcceleratedSmmu {
   #gbpaAborts = false;
   #lostEvents = 0;
 
-  /** @param spaces the guest's memory. */
-  constructor(config: SmmuConfig, spaces: Spaces, io: TcuIo, core: VfioCore, observer: AccelObserver = {}) {
+  /**
+   * @param spaces the guest's memory.
+   * @param registers memory of the register file, for those who share it with other threads.
+   */
+  constructor(
+    config: SmmuConfig,
+    spaces: Spaces,
+    io: TcuIo,
+    core: VfioCore,
+    observer: AccelObserver = {},
+    registers?: ArrayBufferLike,
+  ) {
     const { IDR1: idr1, IDR3: idr3 } = config.idr;
     this.#config = config;
     this.#core = core;
@@ -79,7 +90,7 @@ export class AcceleratedSmmu {
       substreams: ssidBits > 0,
       eventDepth: 2 ** get([idr1], IDR1.fields.EVENTQS),
     });
-    this.tcu = new Tcu(config, spaces, this.#channel(), io);
+    this.tcu = new Tcu(config, spaces, this.#channel(), io, new StallTable(config.idr), registers);
   }
 
   /** How often the vEVENTQ said that events were lost. */
@@ -96,8 +107,13 @@ export class AcceleratedSmmu {
   }
 
   runToIdle(): void {
+    while (this.step());
+  }
+
+  /** Does a bounded piece of what there is to do. @returns whether it did anything. */
+  step(): boolean {
     this.#takeEvents();
-    while (this.tcu.step());
+    return this.tcu.step();
   }
 
   /** Back to the state after power-on; devices stay, and follow GBPA. */
@@ -155,7 +171,8 @@ export class AcceleratedSmmu {
         if (message[0] === MESSAGE_BANK) this.#setBank(message);
       },
       settled: () => {
-        // What finished accesses caused is in the queue before a CMD_SYNC completes.
+        // What finished accesses caused is in the queue before a CMD_SYNC completes (4.7.3).
+        this.#devices.settle();
         this.#takeEvents();
         return true;
       },

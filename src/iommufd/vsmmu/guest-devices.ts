@@ -170,6 +170,11 @@ export class GuestDevices {
     return this.#iommufd.invalidate(this.#objects.viommu, commands);
   }
 
+  /** Waits until the physical SMMU has done all that it was told, and its events are there. */
+  settle(): void {
+    if (this.#objects !== undefined) this.#iommufd.settle(this.#objects.viommu);
+  }
+
   takeEvents(): VEvent[] {
     return this.#objects === undefined ? [] : this.#iommufd.readEvents(this.#objects.viommu);
   }

@@ -3,7 +3,7 @@ import { errorRule, isReported, type Reporter, usable, type Value, warningRule }
 import type { SmmuItem } from '../file-shape.js';
 import { contradictions, idRegisters, withRawWords } from '../idr.js';
 import { later, type Model, type Smmu } from '../model.js';
-import { granules, isOas, rawWords, smmuProperties } from '../properties.js';
+import { DEFAULT_OAS, granules, isOas, numberOr, rawWords, smmuProperties } from '../properties.js';
 
 export const oasInvalid = errorRule('oas-invalid', '`oas` is not 32, 36, 40, 42, 44, 48 or 52.');
 export const featureConflict = errorRule(
@@ -19,7 +19,7 @@ export const rules = [oasInvalid, featureConflict, featureUnimplemented] as cons
 
 export function checkOas(model: Model, reporter: Reporter): void {
   for (const { item } of model.smmus) {
-    const oas = usable(item.oas);
+    const oas = numberOr(item.oas, DEFAULT_OAS);
     if (oas === undefined || isOas(oas)) continue;
     const message = `oas ${oas} is not an output address size`;
     reporter.intrinsic(oasInvalid, item.oas, message, 'write 32, 36, 40, 42, 44, 48 or 52');
@@ -49,7 +49,7 @@ function conflict(
 
 function checkConflicts(item: SmmuItem, reporter: Reporter): void {
   const name = `SMMU ${item.label}`;
-  if (usable(item.stage) === '2' && (usable(item.ssidsize) ?? 0) > 0) {
+  if (usable(item.stage) === '2' && (numberOr(item.ssidsize, 0) ?? 0) > 0) {
     const message = `${name}: ssidsize ${item.ssidsize.value} with stage "2" alone: substreams select stage 1 contexts`;
     conflict(reporter, item.stage, item.ssidsize, message, 'write ssidsize: 0, or stage: nested');
   }
@@ -97,7 +97,6 @@ function checkImplemented(item: SmmuItem, reporter: Reporter, warned: Set<Value<
   const asked: readonly (readonly [string, Value<string>, boolean])[] = [
     ['ats', item.ats, usable(item.ats) === 'on'],
     ['httu', item.httu, (usable(item.httu) ?? 'off') !== 'off'],
-    ['accel', item.accel, (usable(item.accel) ?? 'off') !== 'off'],
   ];
   for (const [name, value, wanted] of asked) {
     const origin = value.shared ?? value;

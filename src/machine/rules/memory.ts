@@ -1,7 +1,17 @@
 /** Memory: regions, the SMMUs' windows, and the address spaces that SMMUs are linked to (REQUIREMENTS F1, F3, F5). */
 import { errorRule, type Reporter, usable, type Value, warningRule } from '../diagnostics.js';
 import type { RegionItem } from '../file-shape.js';
-import { byOffset, extent, formatRange, hex, type Model, type Smmu, type Space } from '../model.js';
+import {
+  byOffset,
+  extent,
+  formatRange,
+  hex,
+  isGuestMemory,
+  type Model,
+  type Smmu,
+  type Space,
+} from '../model.js';
+import { DEFAULT_OAS, numberOr } from '../properties.js';
 import { schema } from './schema.js';
 
 export const regionMisaligned = errorRule(
@@ -44,8 +54,9 @@ export function checkMemory(model: Model, reporter: Reporter): void {
   for (const region of model.regions) {
     checkAlignment(region.base, region, reporter);
     checkAlignment(region.size, region, reporter);
+    checkAlignment(region.offset, region, reporter);
   }
-  checkRegions(model.regions, reporter);
+  checkRegions(model, reporter);
   checkWindows(model, reporter);
 }
 
@@ -56,7 +67,15 @@ function checkAlignment(value: Value<number>, region: RegionItem, reporter: Repo
   reporter.value(regionMisaligned, value, message, 'use a multiple of 0x1000');
 }
 
-function checkRegions(regions: readonly RegionItem[], reporter: Reporter): void {
+/** Whether two regions are in one's way: a guest's memory has addresses of its own. */
+function areRivals(a: RegionItem, b: RegionItem, { spaces }: Model): boolean {
+  if (isGuestMemory(a) !== isGuestMemory(b)) return false;
+  if (!isGuestMemory(a)) return a.security.value === b.security.value;
+  return [...spaces.values()].some(({ regions }) => regions.includes(a) && regions.includes(b));
+}
+
+function checkRegions(model: Model, reporter: Reporter): void {
+  const { regions } = model;
   const good: RegionItem[] = [];
   for (const region of [...regions].sort((a, b) => byOffset(a.base, b.base))) {
     const mine = extent(region);
@@ -67,7 +86,7 @@ function checkRegions(regions: readonly RegionItem[], reporter: Reporter): void 
       reporter.value(schema, region.size, message, 'make it smaller, or choose a lower base');
       continue;
     }
-    const other = good.find((r) => r.security.value === security && overlaps(mine, extent(r)!));
+    const other = good.find((r) => areRivals(region, r, model) && overlaps(mine, extent(r)!));
     if (other === undefined) good.push(region);
     else reportRegions(region, other, reporter);
   }
@@ -101,13 +120,20 @@ function checkWindows(model: Model, reporter: Reporter): void {
     const start = usable(smmu.item.base);
     if (start === undefined) continue;
     const window = { start, end: start + WINDOW_BYTES };
-    const trouble = windowTrouble(window, model.regions, good);
+    const regions = model.regions.filter((region) => sees(smmu, region));
+    const trouble = windowTrouble(window, regions, good);
     if (trouble === undefined) good.push({ smmu, window });
     else {
       const message = `the window of SMMU ${smmu.item.label} (${formatRange(window.start, window.end)}) ${trouble}`;
       reporter.value(mmioOverlap, smmu.item.base, message, 'give it 128 KiB of its own, 64 KiB aligned');
     }
   }
+}
+
+/** Whether a region is at its address for the software that programs an SMMU. */
+function sees({ memory }: Smmu, region: RegionItem): boolean {
+  if (isGuestMemory(region)) return memory?.regions.includes(region) ?? false;
+  return memory?.regions.some(isGuestMemory) !== true;
 }
 
 function windowTrouble(
@@ -161,7 +187,7 @@ function isSecure(region: RegionItem): boolean {
 }
 
 function checkReach(smmu: Smmu, reporter: Reporter): void {
-  const oas = usable(smmu.item.oas);
+  const oas = numberOr(smmu.item.oas, DEFAULT_OAS);
   if (oas === undefined) return;
   const spaces = [smmu.memory, smmu.secure === true ? smmu.secureMemory : undefined];
   const limit = 2 ** Number(oas);

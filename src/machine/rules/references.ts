@@ -2,7 +2,7 @@
 import { SECURITY_NAMES } from '../../arch/security.js';
 import { errorRule, isReported, type Reporter, usable, type Value } from '../diagnostics.js';
 import type { RegionItem } from '../file-shape.js';
-import type { Bus, Model, Smmu, Space } from '../model.js';
+import { type Bus, isGuestMemory, type Model, type Smmu, type Space } from '../model.js';
 import { mayHoldMore } from '../read.js';
 import { nearest } from './schema.js';
 
@@ -84,6 +84,11 @@ export function checkReferences(model: Model, reporter: Reporter): void {
     const bus = resolve(reporter, device.item.bus, buses);
     if (bus !== undefined) device.bus = bus;
   }
+  const devices = directory('device of the host', model.devices, mayHoldMore(file.devices));
+  for (const device of model.devices) {
+    const host = resolve(reporter, device.item.host, devices);
+    if (host !== undefined) device.host = host;
+  }
 }
 
 function linkBuses(all: readonly Bus[], buses: Directory<Bus>, reporter: Reporter): void {
@@ -108,7 +113,9 @@ function linkSmmu(
   if (primaryBus !== undefined) smmu.primaryBus = primaryBus;
   if (memory !== undefined) smmu.memory = memory;
   if (secureMemory !== undefined) smmu.secureMemory = secureMemory;
-  if (usable(item.accel) !== 'off') resolve(reporter, item.accel, { ...smmus, what: 'host SMMU' });
+  if (usable(item.accel) === 'off') return;
+  const host = resolve(reporter, item.accel, { ...smmus, what: 'host SMMU' });
+  if (host !== undefined) smmu.host = host;
 }
 
 function linkSpaces(model: Model, reporter: Reporter): void {
@@ -119,6 +126,10 @@ function linkSpaces(model: Model, reporter: Reporter): void {
     ),
     open: mayHoldMore(model.file.memory),
   };
+  for (const region of model.regions) {
+    const host = resolve(reporter, region['backed-by'], regions);
+    if (host !== undefined) model.backing.set(region, host);
+  }
   for (const { name, value } of model.file['address-spaces'].value ?? []) {
     model.spaces.set(name, explicitSpace(name, value, regions, reporter));
   }
@@ -139,9 +150,11 @@ function explicitSpace(
   return { id, regions: resolved, known };
 }
 
-/** `system`: all Non-secure regions. `secure`, where there may be any Secure region: those over the others. */
+/** `system`: all Non-secure regions that are no guest's. `secure`, where there may be any Secure region: those over the others. */
 function defaultSpaces(regions: readonly RegionItem[], open: boolean): Space[] {
-  const [plain, secure] = SECURITY_NAMES.map((name) => regions.filter((r) => usable(r.security) === name));
+  const [plain, secure] = SECURITY_NAMES.map((name) =>
+    regions.filter((r) => usable(r.security) === name && !isGuestMemory(r)),
+  );
   const known = !open && regions.every(securityKnown);
   const spaces: Space[] = [{ id: 'system', regions: plain!, known }];
   if (secure!.length > 0 || !known) spaces.push({ id: 'secure', regions: [...secure!, ...plain!], known });

@@ -4,7 +4,7 @@
  */
 import { formatBDF } from '../../bus/requester-id.js';
 import { errorRule, isGiven, isReported, type Reporter, usable } from '../diagnostics.js';
-import type { Device, Model, Smmu } from '../model.js';
+import { type Device, isAccelerated, type Model, type Smmu } from '../model.js';
 
 export const secureMemoryMissing = errorRule(
   'secure-memory-missing',
@@ -75,7 +75,10 @@ export function checkSecureEL2(model: Model, reporter: Reporter): void {
 }
 
 /** Absent and auto infer; on and off are the author's word. Undefined: what decides it was reported. */
-function effectiveSupport({ item }: Smmu, reporter: Reporter): boolean | undefined {
+function effectiveSupport(smmu: Smmu, reporter: Reporter): boolean | undefined {
+  // Only Non-secure streams are passed through (rules/accel.ts warns).
+  if (isAccelerated(smmu)) return false;
+  const { item } = smmu;
   const impl = item['secure-impl'];
   const link = item['secure-memory'];
   const wired = isGiven(link) || isReported(link);

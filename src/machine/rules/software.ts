@@ -3,7 +3,7 @@ import { errorRule, isReported, type Reporter, usable, type Value, warningRule }
 import type { MappingItem, SoftwareItem, StepItem } from '../file-shape.js';
 import { GRANULE_NAMES } from '../kinds.js';
 import { type Device, extent, hex, type Model, type Smmu, type Space } from '../model.js';
-import { granules } from '../properties.js';
+import { DEFAULT_OAS, granules, numberOr } from '../properties.js';
 import { items, mayHoldMore } from '../read.js';
 import { directory, resolve } from './references.js';
 
@@ -179,7 +179,7 @@ function checkOutput(mapping: MappingItem, { device, smmu }: Programmed, reporte
   }
   const start = usable(mapping.pa);
   const size = usable(mapping.size);
-  const oas = usable(smmu.item.oas);
+  const oas = numberOr(smmu.item.oas, DEFAULT_OAS);
   if (security === undefined) return;
   const space = security === 'secure' ? smmu.secureMemory : smmu.memory;
   if (start === undefined || size === undefined || oas === undefined || space?.known !== true) return;

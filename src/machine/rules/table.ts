@@ -1,5 +1,6 @@
 /** All diagnostics by code: what the reference page lists, and what machines/invalid has an example of each. */
 import type { Rule } from '../diagnostics.js';
+import { rules as accel } from './accel.js';
 import { rules as addresses } from './addresses.js';
 import { rules as buses } from './buses.js';
 import { rules as features } from './features.js';
@@ -23,5 +24,6 @@ export const RULES: readonly Rule[] = [
   ...secure,
   ...interrupts,
   ...features,
+  ...accel,
   ...software,
 ];

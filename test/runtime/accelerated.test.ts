@@ -1,0 +1,82 @@
+/** Machines with accelerated SMMUs: in threads, with the physical SMMU's thread as the host, and in this thread. */
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { traceRequest } from '../../src/explain/trace.js';
+import { loadMachine } from '../../src/machine/load.js';
+import { bootInProcess } from '../../src/runtime/in-process-machine.js';
+import { runMachine } from '../../src/runtime/run.js';
+
+const TEXT = readFileSync(new URL('../../machines/accelerated.yaml', import.meta.url), 'utf8');
+
+function load(text = TEXT) {
+  const { machine, diagnostics } = loadMachine(text, 'accelerated.yaml');
+  if (machine === undefined) throw new Error(JSON.stringify(diagnostics));
+  return machine;
+}
+
+describe('accelerated SMMUs in threads', () => {
+  test.each([1, 2])(
+    'two guests on one physical SMMU, %i DMA threads: bytes and events are right',
+    async (lanes) => {
+      const report = await runMachine(load(), { lanes });
+      expect(report.failures).toEqual([]);
+      expect(report.events.map(({ smmu, name, fields }) => [smmu, name, fields.StreamID])).toEqual([
+        ['smmu-a', 'F_PERMISSION', '0x2000'],
+        ['smmu-b', 'F_TRANSLATION', '0x4000'],
+      ]);
+      // All translations are the physical SMMU's.
+      expect(report.smmus.map(({ id, transactions }) => [id, transactions > 0])).toEqual([
+        ['host0', true],
+        ['smmu-a', false],
+        ['smmu-b', false],
+      ]);
+    },
+  );
+
+  test('a guest that expects another outcome is told so', async () => {
+    const report = await runMachine(load(TEXT.replace('expect: F_PERMISSION', 'expect: ok')));
+    expect(report.ok).toBe(false);
+    expect(report.failures).toContainEqual(
+      expect.stringContaining('device nic-a, step 3: fill: 1 of 1 accesses aborted'),
+    );
+  });
+
+  test('a guest whose SMMU is off reaches its own memory, by GBPA, and nothing else', async () => {
+    const head = TEXT.slice(0, TEXT.indexOf('software:'));
+    const workload = [
+      'software: []',
+      'workload:',
+      '  - { device: nic-a, op: fill, iova: 0x41000000, size: 64KiB, pattern: 1 }',
+      '  - { device: nic-a, op: read, iova: 0x80000000, size: 4KiB, expect: abort }',
+      '  - { device: disk-b, op: fill, iova: 0x41000000, size: 64KiB, pattern: 2 }',
+    ];
+    const report = await runMachine(load(`${head}${workload.join('\n')}\n`));
+    expect(report.failures).toEqual([]);
+    expect(report.verifiedBytes).toBe(0x20000);
+  });
+});
+
+test("in process, both stages of a nested walk: the guest's addresses, then the host's", () => {
+  const machine = load();
+  const nic = machine.devices.find(({ id }) => id === 'nic-a')!;
+  const { tbu, config } = bootInProcess(machine)[nic.smmu]!;
+  expect(config.id).toBe('host0');
+  const StreamID = machine.devices[nic.host!]!.StreamID;
+  const request = {
+    StreamID,
+    SubstreamID: -1,
+    SEC_SID: 0,
+    iova: 0x1000_1000n,
+    write: false,
+    privileged: false,
+    instruction: false,
+    ns: false,
+  } as const;
+  const translation = traceRequest(tbu, config, request);
+  const stage1 = translation.steps.find((step) => step.kind === 'leaf' && step.stage === 1);
+  expect(stage1).toMatchObject({ pa: expect.any(Number) });
+  const gpa = (stage1 as { pa: number }).pa;
+  expect(gpa).toBeGreaterThanOrEqual(0x4000_0000);
+  expect(gpa).toBeLessThan(0x4400_0000);
+  expect(translation.pa).toBe(gpa - 0x4000_0000 + 0x9000_0000);
+});
