@@ -73,6 +73,16 @@ export function stressOptions<T>(yargs: Argv<T>) {
       type: 'boolean',
       default: false,
     })
+    .option('scenario', {
+      describe: 'With --deterministic: write a failing run, minimised, as a scenario for replay',
+      type: 'string',
+      requiresArg: true,
+    })
+    .option('schedule', {
+      describe: 'With --deterministic: write a failing run, minimised, as a schedule',
+      type: 'string',
+      requiresArg: true,
+    })
     .option('check', {
       describe: 'Judge every access (--no-check: load alone)',
       type: 'boolean',
@@ -81,5 +91,9 @@ export function stressOptions<T>(yargs: Argv<T>) {
     .example('$0 stress machines/virt-3-smmus.yaml', 'Ten seconds of everything')
     .example('$0 stress board.yaml --duration 1h --report soak.html', 'A soak, with a page of plots')
     .example('$0 stress board.yaml --deterministic --seed 7 --operations 20000', 'The same run every time')
-    .example('$0 stress board.yaml --mutate skip-tlbi', 'See a fault found');
+    .example('$0 stress board.yaml --mutate skip-tlbi', 'See a fault found')
+    .example(
+      '$0 stress board.yaml --deterministic --mutate skip-tlbi --scenario bug.jsonl',
+      'See it found, minimised and written down',
+    );
 }

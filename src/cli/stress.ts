@@ -1,11 +1,11 @@
 /**
  * `smmulator stress FILE`: lets devices and software loose on a machine, judges what comes of it, and reports.
  */
-import { open, writeFile } from 'node:fs/promises';
 import type { Machine } from '../machine/types.js';
 import { MachineFailure } from '../runtime/supervisor.js';
 import { runDeterministic } from '../stress/deterministic.js';
 import { deterministicReport } from '../stress/deterministic-report.js';
+import { minimise } from '../stress/minimise.js';
 import type { MutationName } from '../stress/mutation-names.js';
 import type { StressOptions, StressProgress } from '../stress/options.js';
 import { UnfitMachine } from '../stress/plan.js';
@@ -13,12 +13,15 @@ import type { ProfileName } from '../stress/profiles.js';
 import type { StressReport } from '../stress/report.js';
 import { renderHtml } from '../stress/report-html.js';
 import { renderTables } from '../stress/report-table.js';
+import { printScenario } from '../stress/scenario-file.js';
+import { printSchedule } from '../stress/schedule-file.js';
 import { runThreaded } from '../stress/threads.js';
 import { countText, durationText, percentText } from '../stress/units.js';
-import { FAILURE, fileProblem, SUCCESS, USAGE, UsageError } from './exit-status.js';
+import { FAILURE, SUCCESS, USAGE, UsageError } from './exit-status.js';
 import { interruptible } from './interrupt.js';
 import { isSound, loadMachineFile, reportDiagnostics } from './machine-file.js';
 import type { MachineArguments } from './options.js';
+import { checkWritable, writeOutput } from './output-file.js';
 import { ChangingLine } from './progress.js';
 import { colours, complain, counted, say } from './terminal.js';
 
@@ -34,11 +37,25 @@ export interface StressArguments extends MachineArguments {
   readonly report?: string | undefined;
   readonly mutate?: MutationName | undefined;
   readonly deterministic: boolean;
+  readonly scenario?: string | undefined;
+  readonly schedule?: string | undefined;
   readonly check: boolean;
 }
 
+interface OutputFile {
+  readonly file: string;
+  readonly text: string;
+}
+
+interface Outcome {
+  readonly report: StressReport;
+  /** To be written after the report. */
+  readonly files: readonly OutputFile[];
+}
+
 /** Options that have no meaning together. */
-function refuseContradictions({ deterministic, duration, operations, threads }: StressArguments): void {
+function refuseContradictions(args: StressArguments): void {
+  const { deterministic, duration, operations, threads, scenario, schedule } = args;
   if (duration !== undefined && operations !== undefined) {
     throw new UsageError('--duration and --operations: one of them says how long it takes');
   }
@@ -46,6 +63,9 @@ function refuseContradictions({ deterministic, duration, operations, threads }: 
     throw new UsageError('--deterministic knows no time: use --operations instead of --duration');
   }
   if (deterministic && threads !== undefined) throw new UsageError('--deterministic has no --threads');
+  if (!deterministic && (scenario !== undefined || schedule !== undefined)) {
+    throw new UsageError('--scenario and --schedule come from a run with --deterministic');
+  }
 }
 
 export async function stress(args: StressArguments): Promise<number> {
@@ -54,15 +74,20 @@ export async function stress(args: StressArguments): Promise<number> {
   const { machine } = loaded;
   if (!isSound(loaded) || !args.json) reportDiagnostics(loaded, args.json);
   if (machine === undefined) return FAILURE;
-  if (args.report !== undefined) await checkWritable(args.report);
+  for (const file of [args.report, args.scenario, args.schedule]) {
+    if (file !== undefined) await checkWritable(file);
+  }
   if (!args.json) introduce(machine, args);
-  const report = await conduct(machine, args);
-  if (report === undefined) return FAILURE;
+  const outcome = await conduct(machine, args);
+  if (outcome === undefined) return FAILURE;
+  const { report, files } = outcome;
   if (args.json) say(JSON.stringify({ ...report, diagnostics: loaded.diagnostics }, undefined, 2));
   else say(`\n${renderTables(report)}`);
-  const isWritten = args.report === undefined || (await write(args.report, renderHtml(report)));
+  let areWritten = true;
+  if (args.report !== undefined) areWritten = await writeOutput(args.report, renderHtml(report));
+  for (const { file, text } of files) areWritten = (await writeOutput(file, text)) && areWritten;
   if (!report.ok) return FAILURE;
-  return isWritten ? SUCCESS : USAGE;
+  return areWritten ? SUCCESS : USAGE;
 }
 
 function optionsOf({ seed, profile, check, mutate }: StressArguments): StressOptions {
@@ -80,9 +105,11 @@ function introduce({ name, smmus }: Machine, args: StressArguments): void {
 }
 
 /** @returns undefined when the machine did not even start, which is told then. */
-async function conduct(machine: Machine, args: StressArguments): Promise<StressReport | undefined> {
+async function conduct(machine: Machine, args: StressArguments): Promise<Outcome | undefined> {
   try {
-    return args.deterministic ? deterministic(machine, args) : await threaded(machine, args);
+    return args.deterministic
+      ? deterministic(machine, args)
+      : { report: await threaded(machine, args), files: [] };
   } catch (error) {
     if (error instanceof UnfitMachine) throw new UsageError(`${args.file}: ${error.message}`);
     if (!(error instanceof MachineFailure)) throw error;
@@ -93,9 +120,30 @@ async function conduct(machine: Machine, args: StressArguments): Promise<StressR
   }
 }
 
-function deterministic(machine: Machine, args: StressArguments): StressReport {
+/** Of a failing run with a file to write, the shortest that fails alike is reported, and how to have it again. */
+function deterministic(machine: Machine, args: StressArguments): Outcome {
   const options = { ...optionsOf(args), operations: args.operations ?? DEFAULT_OPERATIONS };
-  return deterministicReport(machine, options, runDeterministic(machine, options));
+  const first = runDeterministic(machine, options);
+  const isWanted = args.scenario !== undefined || args.schedule !== undefined;
+  if (first.findings.length === 0 || !isWanted) {
+    return { report: deterministicReport(machine, options, first), files: [] };
+  }
+  const { report, runs } = minimise(machine, options, first);
+  complain(
+    `minimised in ${runs} runs: ${first.schedule.length} steps of the schedule to ${report.schedule.length}`,
+  );
+  const files: OutputFile[] = [];
+  if (args.schedule !== undefined) files.push({ file: args.schedule, text: printSchedule(options, report) });
+  if (args.scenario !== undefined) {
+    const scenario = printScenario(machine, options, report);
+    if (scenario === undefined) complain(`${args.scenario}: no scenario: the finding is not about an access`);
+    else {
+      files.push({ file: args.scenario, text: scenario.text });
+      if (!scenario.reproduces)
+        complain(`${args.scenario}: replay will pass: it takes the fault, or the race, to fail`);
+    }
+  }
+  return { report: deterministicReport(machine, options, report), files };
 }
 
 async function threaded(machine: Machine, args: StressArguments): Promise<StressReport> {
@@ -121,24 +169,4 @@ function progressLine(progress: StressProgress): string {
   const rate = countText((transactions * 1000) / elapsedMs);
   const share = hits + misses === 0 ? '-' : percentText(hits / (hits + misses));
   return `  ${durationText(elapsedMs)}: ${countText(transactions)} transactions (${rate}/s), ${share} hits, ${countText(invalidations)} invalidations, ${counted(findings, 'finding')}`;
-}
-
-/** A report that cannot be written is known before the run, not after an hour of it. */
-async function checkWritable(file: string): Promise<void> {
-  try {
-    await (await open(file, 'a')).close();
-  } catch (error) {
-    throw new UsageError(`${file}: ${fileProblem(error)}`);
-  }
-}
-
-/** @returns whether that went well; a full disk must not take the rest of the report with it. */
-async function write(file: string, text: string): Promise<boolean> {
-  try {
-    await writeFile(file, text);
-    return true;
-  } catch (error) {
-    complain(`smmulator: ${file}: the report could not be written: ${fileProblem(error)}`);
-    return false;
-  }
 }

@@ -140,7 +140,8 @@ function deviceReport(
 function operationReports({ plan, posted }: ThreadedResult, index: number): OperationReport[] {
   const last = posted.software.get(index);
   if (last === undefined) return [];
-  return Object.entries(last.statistics.operations).map(([operation, count]) => ({
+  const counts = Object.entries(last.statistics.operations).toSorted(([, a], [, b]) => b - a);
+  return counts.map(([operation, count]) => ({
     actor: plan.interfaces[index]!.name,
     operation,
     count,
