@@ -2,7 +2,7 @@
  * VMSAv8-64 translation table descriptors (DDI 0487 D8.3), 64-bit format, as layouts and as masks on the two words.
  * The walker uses the masks; printers and encoders use the layouts.
  */
-import { f, layout, res } from './layout.js';
+import { f, type Layout, layout, res } from './layout.js';
 
 export const TABLE_DESCRIPTOR = layout('Table', 'D8.3.1', 64, {
   Valid: f(0),
@@ -54,6 +54,27 @@ export const S2_LEAF_DESCRIPTOR = layout('Stage 2 block or page', 'D8.3.1', 64, 
   Res63: res(63),
 });
 
+/**
+ * The same descriptor with a 52-bit address. DS has OA[51:50] in [9:8], where SH or RES0 is; the 64KB granule has
+ * OA[51:48] in [15:12], below the address (DDI 0487 D8.3.1).
+ */
+export function wideDescriptor(of: Layout, is64KB: boolean): Layout {
+  const { SH: _, Res2, ...fields } = of.fields;
+  const name = 'NextLevelTable' in fields ? 'NextLevelTable' : 'OutputAddress';
+  if (is64KB) {
+    return layout(of.name, of.section, 64, {
+      ...of.fields,
+      [name]: f(49, 16),
+      [`${name}[51:48]`]: f(15, 12),
+    });
+  }
+  return layout(of.name, of.section, 64, {
+    ...fields,
+    ...(Res2 && { Res2: res(7, 2), Res10: res(11, 10) }),
+    [`${name}[51:50]`]: f(9, 8),
+  });
+}
+
 /** Low word. */
 export const DESC_VALID = 1 << 0;
 export const DESC_TABLE_OR_PAGE = 1 << 1;
@@ -62,9 +83,12 @@ export const DESC_AP1 = 1 << 6;
 export const DESC_AP2 = 1 << 7;
 export const DESC_S2AP_R = 1 << 6;
 export const DESC_S2AP_W = 1 << 7;
+/** AP[2] of stage 1 and S2AP[1] of stage 2: what a write makes of a writable-clean descriptor is its other value. */
+export const DESC_DIRTY = 1 << 7;
 export const DESC_AF = 1 << 10;
 export const DESC_NG = 1 << 11;
 /** High word (bit numbers less 32). */
+export const DESC_DBM = 1 << 19;
 export const DESC_PXN = 1 << 21;
 export const DESC_UXN = 1 << 22;
 export const DESC_PXNTABLE = 1 << 27;

@@ -16,6 +16,7 @@ export interface DecodeArguments {
   readonly stage: 1 | 2;
   readonly granule: '4KB' | '16KB' | '64KB';
   readonly level?: number | undefined;
+  readonly addressBits: 48 | 52;
   readonly all: boolean;
   readonly json: boolean;
 }
@@ -35,6 +36,7 @@ const DEFAULT_IDR = idRegisters({
   cmdqs: 19,
   eventqs: 19,
   iidr: 0,
+  httu: 'tables',
   stall: true,
   secure: true,
   lpae: true,
@@ -56,12 +58,13 @@ function idrOf(settings: readonly string[]): typeof DEFAULT_IDR {
 }
 
 export async function decode(args: DecodeArguments): Promise<number> {
-  const { name, words, security, stage, granule, level, all, json } = args;
+  const { name, words, security, stage, granule, level, addressBits, all, json } = args;
   const options = {
     idr: idrOf(args.idr),
     security: securityState(security),
     stage,
     granuleBits: GRANULE_BITS[granule],
+    addressBits,
     ...(level === undefined ? {} : { level }),
   };
   try {

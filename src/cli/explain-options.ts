@@ -90,13 +90,20 @@ export function decodeOptions<T>(command: Argv<T>) {
       default: '4KB' as const,
     })
     .option('level', {
-      describe: 'Level of a pte, 0 to 3 (default: as table or block, and as page)',
+      describe: 'Level of a pte, -1 to 3 (default: as table or block, and as page)',
       type: 'number',
-      choices: [0, 1, 2, 3] as const,
+      choices: [-1, 0, 1, 2, 3] as const,
+    })
+    .option('address-bits', {
+      describe: 'Address bits of a pte: 52 is the format with DS, or of the 64KB granule with a 52-bit OAS',
+      type: 'number',
+      choices: [48, 52] as const,
+      default: 48 as const,
     })
     .option('all', flag('All fields, those that are 0 or reserved too'))
     .option('json', flag('Print one JSON document instead of text'))
     .example('$0 decode pte 0x0060000048000f43 --level 3', 'A page descriptor')
+    .example('$0 decode pte 0x0000000048000f43 --address-bits 52', 'The same bits with DS')
     .example('$0 decode event 1000000008000000...', '64 hex digits of a record, as memory holds it')
     .example('$0 decode CR0 0xd', 'A register');
 }

@@ -11,7 +11,12 @@ import {
   COMMANDS_BY_OPCODE,
   hasIllegalParameters,
 } from '../arch/commands.js';
-import { S1_LEAF_DESCRIPTOR, S2_LEAF_DESCRIPTOR, TABLE_DESCRIPTOR } from '../arch/descriptors.js';
+import {
+  S1_LEAF_DESCRIPTOR,
+  S2_LEAF_DESCRIPTOR,
+  TABLE_DESCRIPTOR,
+  wideDescriptor,
+} from '../arch/descriptors.js';
 import { EVENTS } from '../arch/events.js';
 import { IDR3 } from '../arch/id-registers.js';
 import { encode, get, type Layout, type Words } from '../arch/layout.js';
@@ -36,6 +41,8 @@ export interface DecodeOptions {
   readonly stage: 1 | 2;
   readonly granuleBits: 12 | 14 | 16;
   readonly level?: number;
+  /** Address bits of a pte's format: 52 is DS, or with the 64KB granule a 52-bit OAS. */
+  readonly addressBits: 48 | 52;
 }
 
 export interface Decoded {
@@ -150,13 +157,15 @@ function decodeEvent(words: Words): Decoded[] {
 }
 
 /** A descriptor's kind depends on its level: without one, each reading that its low bits allow. */
-function decodePte(words: Words, { stage, granuleBits, level }: DecodeOptions): Decoded[] {
+function decodePte(words: Words, options: DecodeOptions): Decoded[] {
+  const { stage, granuleBits, level, addressBits } = options;
   const readings = level === undefined ? [2, 3] : [level];
   const shown: Decoded[] = [];
   for (const at of readings) {
-    const meaning = describe(words, stage, granuleBits, at);
-    const of =
+    const meaning = describe(words, options, at);
+    const narrow =
       meaning.kind === 'table' ? TABLE_DESCRIPTOR : stage === 1 ? S1_LEAF_DESCRIPTOR : S2_LEAF_DESCRIPTOR;
+    const of = addressBits === 52 ? wideDescriptor(narrow, granuleBits === 16) : narrow;
     const invalid = meaning.kind === 'invalid';
     const where = level === undefined && at === 2 && !invalid ? 'below level 3' : `at level ${at}`;
     const illegal = invalid
@@ -168,12 +177,14 @@ function decodePte(words: Words, { stage, granuleBits, level }: DecodeOptions): 
   return shown;
 }
 
-function describe(words: Words, stage: 1 | 2, granuleBits: 12 | 14 | 16, level: number) {
+function describe(words: Words, { stage, granuleBits, addressBits }: DecodeOptions, level: number) {
+  const lpa = addressBits === 52 && granuleBits === 16;
+  const ds = addressBits === 52 && granuleBits !== 16;
   const format = {
     granuleBits,
-    minBlockLevel: minBlockLevel(granuleBits, false, false),
-    lpa: false,
-    ds: false,
+    minBlockLevel: minBlockLevel(granuleBits, ds, lpa),
+    lpa,
+    ds,
     hierarchical: true,
   };
   return describeDescriptor(format, stage, level, words[0]!, words[1]!);

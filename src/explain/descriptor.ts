@@ -20,8 +20,8 @@ import {
   DESC_UXNTABLE,
   DESC_VALID,
 } from '../arch/descriptors.js';
+import { outputAddress } from '../smmu/tbu/descriptor-bits.js';
 import type { TranslationTable } from '../smmu/tbu/table.js';
-import { outputAddress } from '../smmu/tbu/walker.js';
 import { hex } from './text.js';
 
 /** What of a translation table decides how a descriptor is read. */

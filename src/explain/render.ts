@@ -2,6 +2,7 @@
  * A translation as text, to be read by people and pasted into a bug report: one line for each thing that the SMMU
  * looked at, with its address, its value, what it means and the section that says so.
  */
+import { DESC_AF, DESC_DIRTY } from '../arch/descriptors.js';
 import { EVENTS, formatEvent } from '../arch/events.js';
 import type { Layout } from '../arch/layout.js';
 import { BANKS } from '../arch/registers.js';
@@ -148,6 +149,9 @@ function renderStep(report: Report, translation: Translation, step: Step, inset:
       break;
     case 'leaf':
       renderLeaf(report, translation, step, inset);
+      break;
+    case 'update':
+      renderUpdate(report, step, inset);
       break;
     case 'event':
       renderEvent(report, step);
@@ -317,6 +321,21 @@ function renderLeaf(
     `${output} ${hex(pa)}; grants ${printPermissions(permissions)}`,
     stage === 1 ? 'DDI 0487 D8.4.1' : 'DDI 0487 D8.4.2',
   );
+}
+
+function renderUpdate(
+  report: Report,
+  { stage, pa, space, lo, newLo }: StepOf<'update'>,
+  inset: string,
+): void {
+  const changed = lo ^ newLo;
+  const dirty = stage === 1 ? 'AP[2] = 0' : 'S2AP[1] = 1';
+  const what = [
+    ...((changed & DESC_AF) !== 0 ? ['AF = 1'] : []),
+    ...((changed & DESC_DIRTY) !== 0 ? [`${dirty}, writable-dirty now`] : []),
+  ];
+  const label = `${stage === 1 ? '  ' : inset}update`;
+  report.add(label, `pa ${hex(pa)}${spaceNote(space)}: ${what.join(', ')}`, 'IHI 0070 3.13');
 }
 
 function renderEvent(report: Report, { words, security }: StepOf<'event'>): void {

@@ -73,6 +73,15 @@ export type Step =
       readonly hi: number;
     }
   | { readonly kind: 'leaf'; readonly stage: Stage; readonly pa: number; readonly permissions: number }
+  | {
+      readonly kind: 'update';
+      readonly stage: Stage;
+      readonly pa: number;
+      readonly space: SecurityState;
+      /** The low word, as it was and as it is now. */
+      readonly lo: number;
+      readonly newLo: number;
+    }
   | { readonly kind: 'fault'; readonly event: number; readonly stage: Stage; readonly faultClass: number }
   | { readonly kind: 'event'; readonly words: readonly number[]; readonly security: SecurityState };
 
@@ -178,6 +187,10 @@ export class Trace implements TranslationObserver {
   leaf(stage: Stage, outPage: number, permissions: number): void {
     const offset = stage === 1 ? this.#iovaOffset : this.#ipaOffset;
     this.steps.push({ kind: 'leaf', stage, pa: outPage * PAGE_BYTES + offset, permissions });
+  }
+
+  update(stage: Stage, pa: number, space: SecurityState, lo: number, newLo: number): void {
+    this.steps.push({ kind: 'update', stage, pa, space, lo, newLo });
   }
 
   fault(event: number, stage: Stage, faultClass: number): void {

@@ -201,8 +201,8 @@ export const SMMU_SHAPE = {
     global: true,
   }),
   httu: key(
-    word('off', 'access', 'dirty'),
-    'Hardware update of the Access flag and dirty state (IDR0.HTTU). Not implemented yet.',
+    word('off', 'access', 'dirty', 'tables'),
+    'Hardware update of translation tables (IDR0.HTTU): of the Access flag, of the dirty state as well, of the Access flag of Table descriptors as well.',
     { global: true, fallback: 'off' },
   ),
   'stall-model': key(

@@ -2,7 +2,7 @@
  * From an SMMU's properties to its ID register words (IHI 0070 6.3.1 to 6.3.8, 6.3.52, 6.3.53).
  *
  * The defaults are those of QEMU's SMMUv3, with Arm's implementer code and the fields that SMMUv3.2 demands.
- * What the core does not implement is accepted in the file and never advertised here: ATS, HTTU.
+ * What the core does not implement is accepted in the file and never advertised here: ATS.
  */
 import { AIDR, IDR0, IDR1, IDR3, IDR5, OAS_BITS, S_IDR0, S_IDR1 } from '../arch/id-registers.js';
 import { encode, type Field, get, type Layout } from '../arch/layout.js';
@@ -25,6 +25,7 @@ export interface SmmuProperties {
   /** VMSAv8-32 LPAE tables beside VMSAv8-64. */
   readonly lpae: boolean;
   readonly msi: boolean;
+  readonly httu: 'off' | 'access' | 'dirty' | 'tables';
   readonly stall: boolean;
   readonly secure: boolean;
   readonly sel2: boolean;
@@ -32,6 +33,7 @@ export interface SmmuProperties {
 
 const TTF = { aarch64: 2, both: 3 } as const;
 const TTENDIAN_LITTLE = 2;
+const HTTU = { off: 0, access: 1, dirty: 2, tables: 3 } as const;
 /** STALL_MODEL: terminate only, or stall as well. */
 const STALL_MODEL = { terminate: 1, stall: 0 } as const;
 const TERM_MODEL_ABORT = 1;
@@ -53,6 +55,7 @@ export function idRegisters(p: SmmuProperties): IdRegisters {
       S1P,
       TTF: p.lpae ? TTF.both : TTF.aarch64,
       COHACC: 1,
+      HTTU: HTTU[p.httu],
       // Mandatory from SMMUv3.2 with both stages, RES0 with one.
       Hyp: S1P & S2P,
       ASID16: bit(p.asid16),

@@ -33,6 +33,7 @@ export function smmuProperties(item: SmmuItem, secure: boolean | undefined): Smm
     cmdqs: usable(item.cmdqs),
     eventqs: usable(item.eventqs),
     iidr: usable(item.iidr),
+    httu: usable(item.httu),
     stall: optional(usable(item['stall-model']), (model) => model === 'stall'),
     lpae: optional(usable(item.ttf), (ttf) => ttf === 'both'),
     msi: optional(usable(item.msi), (state) => state === 'on'),

@@ -105,3 +105,8 @@ export function effectivePs(encoding: number, features: Features): number {
 export function hasStage2(features: Features, security: SecurityState): boolean {
   return features.s2p && (security !== SECURE || features.sel2);
 }
+
+/** IDR0.HTTU == 0b11: Table descriptors have an Access flag that hardware may manage (IHI 0070 3.13.6). */
+export function hasTableAccessFlag({ httu }: Features): boolean {
+  return httu === 3;
+}

@@ -33,7 +33,6 @@ const LIMITS: readonly Limit[] = [
     'IDR0',
     IDR0,
     'BTM',
-    'HTTU',
     'DORMHINT',
     'ATS',
     'NS1ATS',

@@ -11,6 +11,7 @@ async function run(name: string, words: readonly string[], args: Partial<DecodeA
     security: 'non-secure',
     stage: 1,
     granule: '4KB',
+    addressBits: 48,
     all: false,
     json: false,
   } as const;

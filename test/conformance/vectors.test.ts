@@ -104,8 +104,6 @@ const VECTORS: readonly Vectors[] = [
     file: 'spec/illegal.scenarios',
     scenarios: 153,
     skipped: {
-      'not implemented: SMMU_IDR0.HTTU = 1': 3,
-      'not implemented: SMMU_IDR0.HTTU = 2': 3,
       'not implemented: ats, SMMU_IDR0.ATS = 1': 8,
     },
   },
@@ -125,7 +123,6 @@ const VECTORS: readonly Vectors[] = [
     file: 'spec/registers.scenarios',
     scenarios: 56,
     skipped: {
-      'not implemented: SMMU_IDR0.HTTU = 2': 1,
       'not implemented: ats, SMMU_IDR0.ATS = 1': 1,
     },
   },

@@ -17,6 +17,7 @@ const OPTIONS: DecodeOptions = {
   security: 0,
   stage: 1,
   granuleBits: 12,
+  addressBits: 48,
 };
 
 function print(name: string, typed: string, options: Partial<DecodeOptions> = {}, all = false): string[] {
@@ -97,6 +98,16 @@ describe('I5: descriptors (DDI 0487 D8.3.1)', () => {
     expect(print('pte', '0x48000741', { level: 3 }).at(-1)).toBe(
       '  invalid: at level 3, bits [1:0] == 0b01, reserved at level 3 (DDI 0487 D8.3.1)',
     );
+    // DDI 0487 D8.3.1: with DS OA[51:50] is in [9:8] and OA[49:48] in [49:48], with 64KB OA[51:48] in [15:12].
+    const wide = print('pte', '0x0002000048000943', { level: 3, addressBits: 52 });
+    expect(wide[1]).toContain('4KB page -> 0x6000048000000');
+    expect(wide).toContain('  [9:8]    OutputAddress[51:50]=1');
+    const large = print('pte', '0x0000000048015443', { level: 3, granuleBits: 16, addressBits: 52 });
+    expect(large[1]).toContain('64KB page -> 0x5000048010000');
+    expect(large).toContain('  [15:12]  OutputAddress[51:48]=5');
+    const table = print('pte', '0x0001000048000303', { level: -1, addressBits: 52 });
+    expect(table[1]).toContain('table -> 0xd000048000000');
+    expect(print('pte', '0x0000000000000441', { level: 0, addressBits: 52 })[1]).toContain('512GB block');
     expect(print('pte', '0x0', { level: 1 }).at(-1)).toContain('invalid: at level 1, bit 0 == 0');
   });
 });

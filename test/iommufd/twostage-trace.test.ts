@@ -120,6 +120,7 @@ class RecordedSmmu {
       descriptor: ignore,
       tableHit: ignore,
       stage2Hit: ignore,
+      update: ignore,
       fault: ignore,
     });
   }

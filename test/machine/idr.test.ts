@@ -66,9 +66,18 @@ test('6.3.4, 6.3.8: without RIL the SMMU is an SMMUv3.1', () => {
 });
 
 test('what is not implemented is accepted with a warning and not advertised', () => {
-  const wanted = 'ats: on, httu: dirty';
+  const wanted = 'ats: on';
   expect(idr(wanted)).toEqual(idr());
   expect(new Set(check(smmu(wanted)).map(({ code }) => code))).toEqual(new Set(['feature-unimplemented']));
+});
+
+test.each([
+  ['off', 0],
+  ['access', 1],
+  ['dirty', 2],
+  ['tables', 3],
+])('G16, 6.3.1: httu %s is IDR0.HTTU %i', (httu, expected) => {
+  expect(bits(idr(`httu: ${httu}`).IDR0, 7, 6)).toBe(expected);
 });
 
 test('A3, 6.3.1: stall-model is in both STALL_MODEL fields, and STALL_MAX says how many (6.3.6)', () => {
@@ -124,6 +133,7 @@ test('6.3: no combination of properties makes words that no SMMU could have', ()
     asid16: true,
     cmdqs: 19,
     eventqs: 19,
+    httu: 'off',
     stall: false,
     iidr: 0x43b,
     secure: false,

@@ -75,6 +75,7 @@ export class GuestStreams {
       stage2: ignore,
       stage2Hit: ignore,
       leaf: ignore,
+      update: ignore,
       fault: ignore,
     };
   }

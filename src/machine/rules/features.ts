@@ -96,7 +96,6 @@ function checkRawWords({ item, secure }: Smmu, reporter: Reporter): void {
 function checkImplemented(item: SmmuItem, reporter: Reporter, warned: Set<Value<unknown>>): void {
   const asked: readonly (readonly [string, Value<string>, boolean])[] = [
     ['ats', item.ats, usable(item.ats) === 'on'],
-    ['httu', item.httu, (usable(item.httu) ?? 'off') !== 'off'],
   ];
   for (const [name, value, wanted] of asked) {
     const origin = value.shared ?? value;

@@ -1,11 +1,11 @@
 /**
  * CD: validity (IHI 0070 5.4.2) and decoding into what translations need.
- * Not covered because never advertised: permission indirection, 128-bit descriptors, HTTU.
+ * Not covered because never advertised: permission indirection, 128-bit descriptors.
  */
 import { type Field, get, getAddress, type Words } from '../../arch/layout.js';
 import { NON_SECURE, SECURE, type SecurityState } from '../../arch/security.js';
 import { CD } from '../../arch/structures.js';
-import { effectivePs, type Features } from '../features.js';
+import { effectivePs, type Features, hasTableAccessFlag } from '../features.js';
 import { endianIllegal, type Ste, type ValidityRule } from './ste.js';
 import { EL3, hasAsid, isSinglePrivilege, NS_EL2_E2H, S_EL2, S_EL2_E2H } from './stream-world.js';
 import {
@@ -163,6 +163,12 @@ export const CD_RULES: readonly ValidityRule<CdContext>[] = [
         (get(w, F.HD) === 1 && c.features.httu === 1)),
   },
   {
+    rule: 'HAFT without HA',
+    section: '5.4 HAFT',
+    broken: (w, c) =>
+      get(w, F.AA64) === 1 && hasTableAccessFlag(c.features) && get(w, F.HAFT) === 1 && get(w, F.HA) === 0,
+  },
+  {
     rule: 'ASID[15:8] is not zero but IDR0.ASID16 == 0',
     section: '5.4 ASID',
     broken: (w, c) => hasAsid(c.ste.world) && !c.features.asid16 && get(w, F.ASID) > 0xff,
@@ -202,6 +208,7 @@ function table(
   if (disabled(words, half, ste)) return undefined;
   const aa64 = get(words, F.AA64) === 1;
   const granuleBits = aa64 ? half.granules[get(words, half.tg)]! : 12;
+  const ha = aa64 && get(words, F.HA) === 1;
   const inputBits = aa64 ? 64 - get(words, half.tsz) : 32 - lpaeTsz(words, half);
   return translationTable({
     ttb: getAddress(words, half.ttb),
@@ -216,7 +223,10 @@ function table(
     ds: aa64 && usesDs(words, granuleBits, features),
     sh: get(words, half.sh),
     bigEndian: get(words, F.ENDI) === 1,
-    accessFlagFaults: get(words, F.AFFD) === 0,
+    accessFlagFaults: get(words, F.AFFD) === 0 && !ha,
+    setsAccessFlag: ha,
+    setsDirty: ha && get(words, F.HD) === 1,
+    setsTableAccessFlag: ha && hasTableAccessFlag(features) && get(words, F.HAFT) === 1,
     hierarchical: !(features.had && get(words, half.had) === 1),
     lpae: !aa64,
     space: security === SECURE && get(words, half.nscfg) === 0 ? SECURE : NON_SECURE,

@@ -37,6 +37,15 @@ export class EventRecord {
     words[5] = txn.iovaHi;
   }
 
+  /**
+   * What was being done: the access itself, or the fetch of a descriptor or CD for it.
+   * @param readRefused a stage 2 Permission fault on such a fetch was against a read, not an update (7.3.16 TTRnW).
+   */
+  forWalk(faultClass: number, readRefused: boolean): void {
+    put(this.words, EVENT.CLASS, faultClass);
+    if (readRefused && faultClass !== CLASS_IN) put(this.words, EVENT.TTRnW, 1);
+  }
+
   /** The fault was at stage 2; of a Secure stream, NSIPA says in which IPA space (7.3). */
   stage2(security: SecurityState, ipaSpace: SecurityState, ipa: number): void {
     put(this.words, EVENT.S2, 1);

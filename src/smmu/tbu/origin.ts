@@ -57,6 +57,12 @@ export class OriginLog {
     this.#reads.push(descriptor);
   }
 
+  /** The walk has changed the descriptor that it read last there. */
+  changed(pa: number, space: SecurityState, lo: number): void {
+    const at = this.#reads.findLastIndex((read) => read.pa === pa && read.space === space);
+    if (at >= 0) this.#reads[at] = { ...this.#reads[at]!, lo };
+  }
+
   /** Another entry stands for descriptors that are not read now. */
   use(entry: number): void {
     this.#reads.push(...(this.#origins[entry]?.descriptors ?? []));

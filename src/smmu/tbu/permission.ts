@@ -22,6 +22,7 @@ export const UNPRIV_EXECUTE = 1 << 2;
 export const PRIV_READ = 1 << 3;
 export const PRIV_WRITE = 1 << 4;
 export const PRIV_EXECUTE = 1 << 5;
+export const WRITE = UNPRIV_WRITE | PRIV_WRITE;
 export const EXECUTE = UNPRIV_EXECUTE | PRIV_EXECUTE;
 export const ALL = 0x3f;
 

@@ -1,6 +1,7 @@
 /**
  * Fills of a TBU's caches that no access waits for (IHI 0070 3.14, 3.21.1, 3.21.3): they record nothing, whatever comes of
  * them, and observers are not told. Only what can be reached is read, and only what is valid is kept of translations.
+ * They update no descriptor (choice: speculative-updates): one that would have to be is not kept.
  */
 import { CLASS_IN } from '../../arch/events.js';
 import { NON_SECURE } from '../../arch/security.js';
@@ -32,8 +33,10 @@ export class Speculation {
     this.#config.observer = undefined;
     const walking = this.#walker.observer;
     this.#walker.observer = undefined;
+    this.#walker.speculative = true;
     this.#config.lookup((StreamID ^ 1) >>> 0, SubstreamID, SEC_SID);
     this.#config.lookup(StreamID, SubstreamID < 0 ? 1 : SubstreamID ^ 1, SEC_SID);
+    this.#walker.speculative = false;
     this.#config.observer = observer;
     this.#walker.observer = walking;
   }
@@ -43,11 +46,13 @@ export class Speculation {
     const lo = accessLo ^ PAGE_BYTES;
     const { observer } = this.#walker;
     this.#walker.observer = undefined;
+    this.#walker.speculative = true;
     if (context.cd !== undefined) this.#fillStage1(context, lo, hi);
     else if (context.ste.stage2 !== undefined && context.security === NON_SECURE) {
       const ipa = (hi >>> 0) * TWO_32 + (lo >>> 0);
       this.#walker.translateStage2(context, ipa, NON_SECURE, ALL, CLASS_IN);
     }
+    this.#walker.speculative = false;
     this.#walker.observer = observer;
   }
 

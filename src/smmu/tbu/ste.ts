@@ -5,7 +5,7 @@
 import { type Field, get, getAddress, type Words } from '../../arch/layout.js';
 import { NON_SECURE, SECURE, type SecurityState } from '../../arch/security.js';
 import { STE } from '../../arch/structures.js';
-import { effectivePs, type Features, hasStage2 } from '../features.js';
+import { effectivePs, type Features, hasStage2, hasTableAccessFlag } from '../features.js';
 import { overridesWord } from './attributes.js';
 import {
   EL3,
@@ -279,6 +279,12 @@ export const STE_RULES: readonly ValidityRule<SteContext>[] = [
         (get(w, F.S2HD) === 1 && c.features.httu === 1)),
   },
   {
+    rule: 'S2HAFT without S2HA',
+    section: '5.2 S2HAFT',
+    broken: (w, c) =>
+      stage2On(w) && hasTableAccessFlag(c.features) && get(w, F.S2HAFT) === 1 && get(w, F.S2HA) === 0,
+  },
+  {
     rule: 'S2TG, S2TTB, S2T0SZ and S2SL0 do not describe a table',
     section: '5.2 S2T0SZ',
     broken: (w, c) =>
@@ -361,6 +367,7 @@ function stage2Table(
   const aa64 = get(words, F.S2AA64) === 1;
   const granuleBits = aa64 ? TG0_BITS[get(words, table.tg)]! : 12;
   const ds = aa64 && features.ds && get(words, F.S2DS) === 1 && granuleBits !== 16;
+  const ha = get(words, F.S2HA) === 1;
   const spaces: Stage2Spaces =
     security === SECURE ? secureStage2Spaces(words)[ipaSpace] : { walk: NON_SECURE, output: NON_SECURE };
   return translationTable({
@@ -374,7 +381,10 @@ function stage2Table(
     ds,
     sh: get(words, F.S2SH0),
     bigEndian: get(words, F.S2ENDI) === 1,
-    accessFlagFaults: get(words, F.S2AFFD) === 0,
+    accessFlagFaults: get(words, F.S2AFFD) === 0 && !ha,
+    setsAccessFlag: ha,
+    setsDirty: ha && get(words, F.S2HD) === 1,
+    setsTableAccessFlag: ha && hasTableAccessFlag(features) && get(words, F.S2HAFT) === 1,
     hierarchical: false,
     lpae: !aa64,
     space: spaces.walk,

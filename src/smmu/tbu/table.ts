@@ -31,8 +31,14 @@ export interface TranslationTable {
   /** Descriptor bits [9:8] hold OA[51:50] and [49:48] OA[49:48]: DS == 1. */
   readonly ds: boolean;
   readonly bigEndian: boolean;
-  /** AF == 0 faults: not AFFD. */
+  /** AF == 0 faults: neither AFFD nor HA. */
   readonly accessFlagFaults: boolean;
+  /** Hardware sets AF (HA, S2HA). */
+  readonly setsAccessFlag: boolean;
+  /** Hardware makes writable-clean descriptors writable-dirty (HD, S2HD, with HA or S2HA). */
+  readonly setsDirty: boolean;
+  /** Hardware sets AF of Table descriptors, too (HAFT, S2HAFT). */
+  readonly setsTableAccessFlag: boolean;
   /** APTable, UXNTable, PXNTable count: not HADx. */
   readonly hierarchical: boolean;
   /** VMSAv8-32 LPAE: an output beyond a smaller OAS is cut to it where this is the last stage (IHI 0070 3.4). */

@@ -45,7 +45,7 @@ import type { Regime, StreamContext } from './stream-context.js';
 import type { TbuCounters, TbuState } from './tbu-state.js';
 import { STAGE_1, STAGE_2, Tlb } from './tlb.js';
 import type { TranslationObserver } from './translation-observer.js';
-import { Walker } from './walker.js';
+import { unlessOutgrown, Walker } from './walker.js';
 
 const L0_ENTRIES = 4096;
 const L0_MASK = L0_ENTRIES - 1;
@@ -446,7 +446,8 @@ export class Tbu {
     const pageLo = pageLoOf(lo, hi);
     const pageHi = pageHiOf(cd, half, hi);
     const { world, vmid, asid, aset } = context;
-    const index = this.#tlb.lookup(STAGE_1, world, vmid, asid, aset, pageLo, pageHi);
+    const found = this.#tlb.lookup(STAGE_1, world, vmid, asid, aset, pageLo, pageHi);
+    const index = unlessOutgrown(this.#tlb, found, need);
     if (index >= 0) {
       this.#hits++;
       const outPage = this.#tlb.outPage(index, pageLo);
@@ -560,16 +561,13 @@ export class Tbu {
     const governed = walker.fault !== F_WALK_EABT;
     if (governed && !walker.faultStage2) return this.#stage1Fault(txn, context, walker.fault);
     this.#record.startFault(txn, this.#need(context, txn), walker.fault);
-    const { words } = this.#record;
-    put(words, EVENT.CLASS, walker.faultClass);
+    this.#record.forWalk(walker.faultClass, walker.fault === F_PERMISSION && !walker.faultWrite);
     if (!governed) {
-      if (walker.faultStage2) put(words, EVENT.S2, 1);
+      if (walker.faultStage2) put(this.#record.words, EVENT.S2, 1);
       this.#record.fetchAddr(walker.fetchAddr, this.#features.oas);
       return this.#settle(txn, security, true, false, ABORT);
     }
     this.#record.stage2(security, walker.faultIpaSpace, walker.faultIpa);
-    // A stage 2 Permission fault on a stage 1 descriptor or CD comes from a read (7.3.16 TTRnW).
-    if (walker.fault === F_PERMISSION && walker.faultClass !== CLASS_IN) put(words, EVENT.TTRnW, 1);
     return this.#settle(txn, security, context.ste.s2R, context.ste.s2S, ABORT);
   }
 

@@ -38,6 +38,9 @@ const SPACES_ATTRIBUTES = 11;
 const OLDER = 12;
 const NEWER = 13;
 
+/** In PERMISSIONS, above the two masks. */
+const CLEAN = 1 << 16;
+
 const TAG_STAGE_SHIFT = 3;
 /** StreamWorld and kind of an entry. */
 const TAG_REGIME = 0x1f;
@@ -76,6 +79,8 @@ export class TlbFill {
   own = 0;
   /** Stage 2's permissions of a combined entry; all ones otherwise. */
   parent = 0;
+  /** A descriptor is writable-clean (DDI 0487 D8.5.2): a write, which the permissions lack, walks and changes it. */
+  clean = false;
   /** IPA of the accessed page divided by 4096, of a combined entry. */
   ipaPage = 0;
   /** PA space of the output. */
@@ -238,6 +243,10 @@ export class Tlb {
     return (this.#entries[index * WORDS + PERMISSIONS]! >>> 8) & 0xff;
   }
 
+  clean(index: number): boolean {
+    return (this.#entries[index * WORDS + PERMISSIONS]! & CLEAN) !== 0;
+  }
+
   /** Where the table of a TABLE entry begins, divided by 4096: its PA, and the IPA where stage 2 translates it. */
   tablePage(index: number): number {
     return this.#page(index, OUT_LO);
@@ -305,7 +314,7 @@ export class Tlb {
     const out = fill.outPage - offset;
     entries[at + OUT_LO] = out | 0;
     entries[at + OUT_HI] = out / TWO_32;
-    entries[at + PERMISSIONS] = fill.own | (fill.parent << 8);
+    entries[at + PERMISSIONS] = fill.own | (fill.parent << 8) | (fill.clean ? CLEAN : 0);
     const ipa = fill.ipaPage - offset;
     entries[at + IPA_LO] = ipa | 0;
     entries[at + IPA_HI] = ipa / TWO_32;
@@ -318,6 +327,12 @@ export class Tlb {
     this.#count++;
     if (this.#perSize[fill.sizeBits]!++ === 0) this.#listSizes();
     this.onFill?.(index, fill.stage);
+  }
+
+  /** Drops one entry; what stands for it in the first level goes as well. */
+  drop(index: number): void {
+    this.#noteEviction(index);
+    this.#release(index);
   }
 
   invalidateAll(): void {
@@ -489,10 +504,14 @@ export class Tlb {
       return this.#top++;
     }
     const index = this.#replacement === 'random' ? this.#dice.below(this.#capacity) : this.#oldest;
-    this.evictedBits = this.evictedBits === 0 ? this.sizeBits(index) : EVICTED_SEVERAL;
-    this.evictedPageLo = this.#entries[index * WORDS + PAGE_LO]!;
+    this.#noteEviction(index);
     this.#remove(index);
     return index;
+  }
+
+  #noteEviction(index: number): void {
+    this.evictedBits = this.evictedBits === 0 ? this.sizeBits(index) : EVICTED_SEVERAL;
+    this.evictedPageLo = this.#entries[index * WORDS + PAGE_LO]!;
   }
 
   #grow(): void {

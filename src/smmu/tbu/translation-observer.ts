@@ -4,7 +4,7 @@ import type { BankControls } from './bank-controls.js';
 import type { ConfigObserver } from './config-cache.js';
 import type { Origin } from './origin.js';
 import type { StreamContext } from './stream-context.js';
-import type { WalkObserver } from './walker.js';
+import type { WalkObserver } from './walk-observer.js';
 
 /** Everything a TBU tells about one translation; for explain and replay. Costs nothing when absent. */
 export interface TranslationObserver extends WalkObserver, ConfigObserver {

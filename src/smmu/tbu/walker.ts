@@ -2,17 +2,16 @@
  * The translation table walker of a TBU: VMSAv8-64 and VMSAv8-32 LPAE, stage 1, stage 2 and both (DDI 0487 D8, IHI 0070 3.4, 7.3.12-7.3.16).
  *
  * A walk leaves its answer in the walker's fields: a TlbFill and the output address, or a fault with all that its event
- * record needs. It allocates nothing. Not here, because not advertised: HTTU, permission indirection. The
- * Contiguous bit is not used: it only permits larger TLB entries.
- *
- * With `keepsTables` a walk leaves the table descriptors that it read in the TLB, and begins at the lowest one there: a
- * walk cache. One of a stage 1 table that stage 2 translates holds the table's PA, so that it is combined and subject to
- * invalidation by VA alone, as combined translations are (16.2.1).
+ * record needs. It allocates nothing. Hardware updates of Access flag and dirty state are made by compare-and-swap, in the
+ * order in which the descriptors are used (IHI 0070 3.13, DDI 0487 D8.5). Not here, because not advertised: permission
+ * indirection. The Contiguous bit is not used: it only permits larger TLB entries.
  */
 import {
   DESC_AF,
   DESC_APTABLE0,
   DESC_APTABLE1,
+  DESC_DBM,
+  DESC_DIRTY,
   DESC_NG,
   DESC_NS,
   DESC_NSTABLE,
@@ -34,39 +33,35 @@ import { NON_SECURE, SECURE, type SecurityState } from '../../arch/security.js';
 import type { PhysicalAddressSpace } from '../../memory/address-space.js';
 import type { Features } from '../features.js';
 import { isStage2Device, stage1Word, stage2Word } from './attributes.js';
-import type { Origin, OriginLog } from './origin.js';
-import { ALL, EXECUTE, PRIV_READ, stage1Permissions, stage2Permissions, UNPRIV_READ } from './permission.js';
+import { extract, outputAddress, pageWithin, swap32, swapBytes } from './descriptor-bits.js';
+import { pageLoOf } from './input-address.js';
+import type { OriginLog } from './origin.js';
+import {
+  ALL,
+  EXECUTE,
+  PRIV_READ,
+  stage1Permissions,
+  stage2Permissions,
+  UNPRIV_READ,
+  WRITE,
+} from './permission.js';
 import type { StreamContext } from './stream-context.js';
 import { alignDown, type TranslationTable } from './table.js';
-import { STAGE_1, STAGE_2, TABLE_1, TABLE_2, type Tlb, TlbFill } from './tlb.js';
+import { TableCache } from './table-cache.js';
+import { STAGE_1, STAGE_2, type StageTag, TABLE_1, TABLE_2, type Tlb, TlbFill } from './tlb.js';
+import type { WalkObserver } from './walk-observer.js';
 
 const TWO_32 = 0x1_0000_0000;
-const TWO_48 = 0x1_0000_0000_0000;
+/**
+ * How often a walk begins anew because somebody changed the descriptor between its read and its update; more is an external
+ * abort (choice: httu-contention).
+ */
+const UPDATES_MAX = 64;
+const UPDATED = 0;
+const CHANGED = 1;
+const FAULTED = 2;
+type Update = typeof UPDATED | typeof CHANGED | typeof FAULTED;
 const HIERARCHICAL = DESC_APTABLE0 | DESC_APTABLE1 | DESC_UXNTABLE | DESC_PXNTABLE;
-/** The lowest of them. */
-const HIERARCHICAL_SHIFT = 27;
-
-/** Told about each step of a walk; absent in normal running. */
-export interface WalkObserver {
-  descriptor(
-    stage: 1 | 2,
-    level: number,
-    address: number,
-    pa: number,
-    space: SecurityState,
-    lo: number,
-    hi: number,
-  ): void;
-  /** A table descriptor of the TLB answers: the walk goes on at the next level, in the table at an IPA or PA. */
-  tableHit(stage: 1 | 2, level: number, address: number, origin: Origin | undefined): void;
-  /** A stage 2 translation begins, for the access itself, a stage 1 descriptor or a CD. */
-  stage2(ipa: number, ipaSpace: SecurityState, faultClass: number): void;
-  /** A STAGE_2 entry of the TLB answers; pages are addresses / 4096. */
-  stage2Hit(outPage: number, permissions: number, origin: Origin | undefined): void;
-  /** A stage has come to a leaf: where it leads and what it permits. */
-  leaf(stage: 1 | 2, outPage: number, permissions: number): void;
-  fault(event: number, stage: 1 | 2, faultClass: number): void;
-}
 
 export class Walker {
   /** The completed translation, ready to be cached. */
@@ -83,6 +78,8 @@ export class Walker {
   fault = 0;
   faultStage2 = false;
   faultClass = CLASS_IN;
+  /** What stage 2 was asked for when it refused: the update of a stage 1 descriptor is a write. */
+  faultWrite = false;
   /** IPA of a stage 2 fault. */
   faultIpa = 0;
   faultIpaSpace: SecurityState = NON_SECURE;
@@ -101,6 +98,9 @@ export class Walker {
   /** S_CR0.SIF (IHI 0070 6.3.57). */
   sif = false;
 
+  /** No access waits for the walk: it changes no descriptor, and fails where it would have to (choice: speculative-updates). */
+  speculative = false;
+
   readonly #features: Features;
   readonly #spaces: readonly [PhysicalAddressSpace, PhysicalAddressSpace];
   readonly #tlb: Tlb;
@@ -108,7 +108,8 @@ export class Walker {
   readonly #words = new Int32Array(2);
   /** Fill of the stage 2 walks, apart from the fill of the whole translation. */
   readonly #fill2 = new TlbFill();
-  readonly #tableFill = new TlbFill();
+  readonly #tables1: TableCache;
+  readonly #tables2: TableCache;
 
   /** Pages of the output address space. */
   readonly #oasPages: number;
@@ -117,6 +118,10 @@ export class Walker {
   #out2 = 0;
   #sizeBits2 = 12;
   #own2 = 0;
+  /** By a descriptor that is still writable-clean. */
+  #clean2 = false;
+  /** By a descriptor that may be cached: it was accessed. */
+  #accessed2 = true;
 
   // Result of the last leaf.
   #lo = 0;
@@ -127,8 +132,12 @@ export class Walker {
   #tableFlags = 0;
   #leafSpace: SecurityState = NON_SECURE;
   #nonSecureTable = false;
+  /** Writable-clean: writable but for the dirty state (DDI 0487 D8.5.2). */
+  #clean = false;
 
-  // Where the last descriptor was read.
+  // Where the last descriptor was read: its address, an IPA where stage 2 translates it, and the PA.
+  #address = 0;
+  #addressSpace: SecurityState = NON_SECURE;
   #fetchedPa = 0;
   #fetchedSpace: SecurityState = NON_SECURE;
 
@@ -143,6 +152,8 @@ export class Walker {
     this.#oasPages = 2 ** (features.oas - 12);
     this.#spaces = spaces;
     this.#tlb = tlb;
+    this.#tables1 = new TableCache(tlb, TABLE_1);
+    this.#tables2 = new TableCache(tlb, TABLE_2);
   }
 
   /**
@@ -168,19 +179,56 @@ export class Walker {
     fill.aset = context.aset;
     fill.pageLo = pageLo;
     fill.pageHi = pageHi;
-    if (!this.#walk(context, table, vaLo, vaHi, STAGE_1, CLASS_IN)) return false;
+    let granted = false;
+    for (let tries = 0; ; tries++) {
+      if (!this.#walk(context, table, vaLo, vaHi, STAGE_1, CLASS_IN)) return false;
+      if ((this.#lo & DESC_AF) === 0 && table.accessFlagFaults)
+        return this.#fail(F_ACCESS, STAGE_1, CLASS_IN);
+      granted = this.#stage1Leaf(context, table, need);
+      if (!granted) {
+        // Choice: access-flag-of-a-permission-fault. What has not been accessed is not cached either.
+        if ((this.#lo & DESC_AF) === 0 && table.setsAccessFlag) return false;
+        break;
+      }
+      const update = this.#use(context, table, STAGE_1, need, CLASS_IN, tries);
+      if (update === UPDATED) break;
+      if (update === FAULTED) return false;
+    }
+    if (this.#clean) fill.own &= ~WRITE;
+    fill.clean = this.#clean;
+    this.outPage = fill.outPage;
+    this.space = fill.space as SecurityState;
+    if (context.ste.stage2 !== undefined) {
+      // Stage 2 is not asked for what stage 1 denies.
+      if (!granted) return false;
+      const ipaPage = this.outPage;
+      const ipaSpace = this.space;
+      granted = this.translateStage2(context, ipaPage * 4096, ipaSpace, need, CLASS_IN);
+      if (!granted && (this.fault !== F_PERMISSION || !this.#accessed2)) return false;
+      fill.ipaSpace = ipaSpace;
+      fill.ipaPage = ipaPage;
+      fill.attributes |= this.stage2Attributes;
+      fill.parent = this.#own2;
+      fill.clean ||= this.#clean2;
+      fill.sizeBits = Math.min(fill.sizeBits, this.#sizeBits2);
+    } else if (table.lpae) this.outPage %= this.#oasPages;
+    fill.outPage = this.outPage;
+    fill.space = this.space;
+    this.isWhole = true;
+    return granted;
+  }
+
+  /** What the leaf of a stage 1 walk says goes into `fill`. @returns whether it lets the access pass. */
+  #stage1Leaf(context: StreamContext, table: TranslationTable, need: number): boolean {
     const cd = context.cd!;
-    if ((this.#lo & DESC_AF) === 0 && table.accessFlagFaults) return this.#fail(F_ACCESS, STAGE_1, CLASS_IN);
-    fill.own = stage1Permissions(this.#lo, this.#hi, this.#tableFlags, cd, context.singlePrivilege);
+    const fill = this.fill;
+    // What is removed by APTable is no matter of the dirty state; for WXN, clean counts as writable (DDI 0487 D8.5.2).
+    this.#clean =
+      this.#isCandidate(table) && (this.#lo & DESC_DIRTY) !== 0 && (this.#tableFlags & DESC_APTABLE1) === 0;
+    const lo = this.#clean ? this.#lo & ~DESC_DIRTY : this.#lo;
+    fill.own = stage1Permissions(lo, this.#hi, this.#tableFlags, cd, context.singlePrivilege);
     if (this.sif && context.security === SECURE && this.#leafSpace === NON_SECURE) fill.own &= ~EXECUTE;
     this.observer?.leaf(1, this.#leafPage, fill.own);
-    const nested = context.ste.stage2 !== undefined;
-    let granted = (fill.own & need) !== 0;
-    if (!granted) {
-      this.#fail(F_PERMISSION, STAGE_1, CLASS_IN);
-      // Stage 2 is not asked for what stage 1 denies.
-      if (nested) return false;
-    }
     fill.stage = STAGE_1;
     fill.level = this.#level;
     fill.granuleBits = table.granuleBits;
@@ -195,23 +243,35 @@ export class Walker {
     fill.ipaPage = 0;
     fill.ipaSpace = NON_SECURE;
     fill.attributes = stage1Word(cd.mair, (this.#lo >>> 2) & 7, this.#sh(table));
-    this.outPage = this.#leafPage;
-    this.space = this.#leafSpace;
-    if (nested) {
-      const ipaPage = this.#leafPage;
-      const ipaSpace = this.#leafSpace;
-      granted = this.translateStage2(context, ipaPage * 4096, ipaSpace, need, CLASS_IN);
-      if (!granted && this.fault !== F_PERMISSION) return false;
-      fill.ipaSpace = ipaSpace;
-      fill.ipaPage = ipaPage;
-      fill.attributes |= this.stage2Attributes;
-      fill.parent = this.#own2;
-      fill.sizeBits = Math.min(fill.sizeBits, this.#sizeBits2);
-    } else if (table.lpae) this.outPage %= this.#oasPages;
-    fill.outPage = this.outPage;
-    fill.space = this.space;
-    this.isWhole = true;
-    return granted;
+    fill.outPage = this.#leafPage;
+    fill.space = this.#leafSpace;
+    return (fill.own & need) !== 0 || this.#fail(F_PERMISSION, STAGE_1, CLASS_IN);
+  }
+
+  /** Whether the dirty state of the last leaf is hardware's to manage. */
+  #isCandidate(table: TranslationTable): boolean {
+    return table.setsDirty && (this.#hi & DESC_DBM) !== 0;
+  }
+
+  /**
+   * Makes of the last leaf what its use makes of it: accessed, and by a write dirty. The access is permitted.
+   * @returns CHANGED where somebody else changed it meanwhile: it has to be read again.
+   */
+  #use(
+    context: StreamContext,
+    table: TranslationTable,
+    stage: StageTag,
+    need: number,
+    faultClass: number,
+    tries: number,
+  ): Update {
+    const dirties = this.#clean && (need & WRITE) !== 0 && !this.speculative;
+    const accessed = table.setsAccessFlag ? this.#lo | DESC_AF : this.#lo;
+    const used = dirties ? accessed ^ DESC_DIRTY : accessed;
+    if (used === this.#lo) return UPDATED;
+    const update = this.#swap(context, table, stage, this.#lo, this.#hi, used, faultClass, tries);
+    if (update === UPDATED && dirties) this.#clean = false;
+    return update;
   }
 
   /**
@@ -230,26 +290,32 @@ export class Walker {
     const table = ipaSpace === SECURE ? context.ste.stage2Secure! : context.ste.stage2!;
     this.faultIpa = ipa;
     this.faultIpaSpace = ipaSpace;
+    this.faultWrite = (need & WRITE) !== 0;
     this.observer?.stage2(ipa, ipaSpace, faultClass);
     const page = Math.floor(ipa / 4096);
     const pageLo = page | 0;
     const pageHi = (page / TWO_32) | 0;
-    const hit = this.#tlb.lookup(STAGE_2, context.world, context.vmid, ipaSpace, 0, pageLo, pageHi);
+    const found = this.#tlb.lookup(STAGE_2, context.world, context.vmid, ipaSpace, 0, pageLo, pageHi);
+    const hit = unlessOutgrown(this.#tlb, found, need);
     if (hit >= 0) {
+      this.#clean2 = this.#tlb.clean(hit);
+      this.#accessed2 = true;
       this.#own2 = this.#tlb.own(hit);
       this.#out2 = this.#tlb.outPage(hit, pageLo);
       this.#sizeBits2 = this.#tlb.sizeBits(hit);
       this.stage2Attributes = this.#tlb.attributes(hit);
       this.observer?.stage2Hit(this.#out2, this.#own2, this.origins?.of(hit));
       if (context.cd !== undefined) this.origins?.use(hit);
-    } else if (!this.#walkStage2(context, table, ipa, ipaSpace, page, faultClass)) return false;
+    } else if (!this.#walkStage2(context, table, ipa, ipaSpace, page, need, faultClass)) return false;
     this.outPage = this.#out2;
     this.space = table.outputSpace;
-    if ((this.#own2 & need) === 0) return this.#fail(F_PERMISSION, STAGE_2, faultClass);
-    if (faultClass !== CLASS_IN && context.ste.s2PTW && isStage2Device(this.stage2Attributes)) {
-      return this.#fail(F_PERMISSION, STAGE_2, faultClass);
-    }
-    return true;
+    return !this.#refuses(context, need, faultClass) || this.#fail(F_PERMISSION, STAGE_2, faultClass);
+  }
+
+  /** Whether stage 2's permissions, or S2PTW for a walk, are against the access. */
+  #refuses(context: StreamContext, need: number, faultClass: number): boolean {
+    if ((this.#own2 & need) === 0) return true;
+    return faultClass !== CLASS_IN && context.ste.s2PTW && isStage2Device(this.stage2Attributes);
   }
 
   #walkStage2(
@@ -258,18 +324,27 @@ export class Walker {
     ipa: number,
     ipaSpace: SecurityState,
     page: number,
+    need: number,
     faultClass: number,
   ): boolean {
     // The input range of stage 2 is S2T0SZ's (IHI 0070 3.4).
     if (ipa >= 2 ** table.inputBits) return this.#fail(F_TRANSLATION, STAGE_2, faultClass);
-    if (!this.#walk(context, table, ipa | 0, (ipa / TWO_32) | 0, STAGE_2, faultClass)) return false;
-    if ((this.#lo & DESC_AF) === 0 && table.accessFlagFaults)
-      return this.#fail(F_ACCESS, STAGE_2, faultClass);
-    this.#own2 = stage2Permissions(this.#lo, this.#hi, this.#features.xnx, table.lpae);
-    this.stage2Attributes = stage2Word((this.#lo >>> 2) & 0xf, this.#sh(table), context.ste.s2FWB);
-    this.#out2 = table.lpae ? this.#leafPage % this.#oasPages : this.#leafPage;
-    this.#sizeBits2 = this.#leafBits;
-    this.observer?.leaf(2, this.#out2, this.#own2);
+    for (let tries = 0; ; tries++) {
+      if (!this.#walk(context, table, ipa | 0, (ipa / TWO_32) | 0, STAGE_2, faultClass)) return false;
+      if ((this.#lo & DESC_AF) === 0 && table.accessFlagFaults)
+        return this.#fail(F_ACCESS, STAGE_2, faultClass);
+      this.#stage2Leaf(context, table);
+      this.#accessed2 = (this.#lo & DESC_AF) !== 0 || !table.setsAccessFlag;
+      if (this.#refuses(context, need, faultClass)) break;
+      const update = this.#use(context, table, STAGE_2, need, faultClass, tries);
+      this.#accessed2 = true;
+      if (update === UPDATED) break;
+      if (update === FAULTED) return false;
+    }
+    this.#clean2 = this.#clean;
+    if (this.#clean) this.#own2 &= ~WRITE;
+    // Choice: access-flag-of-a-permission-fault. What has not been accessed is not cached either.
+    if (!this.#accessed2) return true;
     const fill = this.#fill2;
     fill.stage = STAGE_2;
     fill.world = context.world;
@@ -288,8 +363,20 @@ export class Walker {
     fill.space = table.outputSpace;
     fill.ipaSpace = ipaSpace;
     fill.attributes = this.stage2Attributes;
+    fill.clean = this.#clean;
     this.#tlb.fill(fill);
     return true;
+  }
+
+  /** What the leaf of a stage 2 walk says. */
+  #stage2Leaf(context: StreamContext, table: TranslationTable): void {
+    this.#clean = this.#isCandidate(table) && (this.#lo & DESC_DIRTY) === 0;
+    const lo = this.#clean ? this.#lo | DESC_DIRTY : this.#lo;
+    this.#own2 = stage2Permissions(lo, this.#hi, this.#features.xnx, table.lpae);
+    this.stage2Attributes = stage2Word((this.#lo >>> 2) & 0xf, this.#sh(table), context.ste.s2FWB);
+    this.#out2 = table.lpae ? this.#leafPage % this.#oasPages : this.#leafPage;
+    this.#sizeBits2 = this.#leafBits;
+    this.observer?.leaf(2, this.#out2, this.#own2);
   }
 
   /** Shareability of the last leaf (DDI 0487 D8.6.2, D8.6.7). */
@@ -303,7 +390,7 @@ export class Walker {
     table: TranslationTable,
     inLo: number,
     inHi: number,
-    stage: typeof STAGE_1 | typeof STAGE_2,
+    stage: StageTag,
     faultClass: number,
   ): boolean {
     const stride = table.granuleBits - 3;
@@ -315,16 +402,22 @@ export class Walker {
     let indexBits = table.inputBits - lsb;
     let first = level;
     let known = -1;
+    let tries = 0;
+    const tables = stage === STAGE_1 ? this.#tables1 : this.#tables2;
+    const nested = stage === STAGE_1 && context.ste.stage2 !== undefined;
     this.origins?.begin(stage, context.cd === undefined);
     if (this.#keepsTables) {
-      known = this.#lookupTable(context, table, inLo, inHi, stage);
+      known =
+        stage === STAGE_1
+          ? tables.begin(context, table, context.asid, this.fill.pageLo, this.fill.pageHi)
+          : tables.begin(context, table, this.faultIpaSpace, pageLoOf(inLo, inHi), (inHi >>> 12) & 0xff);
       if (known >= 0) {
         first = level = this.#tlb.level(known) + 1;
         lsb = table.granuleBits + stride * (3 - level);
         indexBits = stride;
         base = alignDown(this.#tlb.tableIpaPage(known) * 4096, table.granuleBits);
         space = this.#tlb.ipaSpace(known) as SecurityState;
-        flags = this.#tlb.own(known) << HIERARCHICAL_SHIFT;
+        flags = tables.flags(known);
         this.observer?.tableHit(stage === STAGE_1 ? 1 : 2, level - 1, base, this.origins?.of(known));
         this.origins?.use(known);
       }
@@ -332,11 +425,16 @@ export class Walker {
     for (;;) {
       const address = base + extract(inHi, inLo, lsb, indexBits) * 8;
       if (known >= 0) {
-        if (!this.#fetchKnown(table, known, address, lsb, stage, level, faultClass)) return false;
+        const pa = tables.pa(known, address, lsb);
+        const paSpace = this.#tlb.space(known) as SecurityState;
+        if (!this.#read(table, address, pa, paSpace, stage, level, faultClass)) return false;
         known = -1;
       } else if (!this.#fetch(context, table, address, space, stage, level, faultClass)) return false;
+      this.#address = address;
+      this.#addressSpace = space;
       if (this.#keepsTables && level > first) {
-        this.#keepTable(context, table, inLo, inHi, stage, level, lsb, address, space, flags);
+        const pageBits = nested ? this.#sizeBits2 : Number.POSITIVE_INFINITY;
+        tables.keep(level, lsb, pageBits, address, space, this.#fetchedPa, this.#fetchedSpace, flags);
       }
       const lo = this.#words[0]!;
       const hi = this.#words[1]!;
@@ -361,6 +459,11 @@ export class Walker {
         }
         return true;
       }
+      if (table.setsTableAccessFlag && (lo & DESC_AF) === 0) {
+        const update = this.#swap(context, table, stage, lo, hi, lo | DESC_AF, faultClass, tries++);
+        if (update === FAULTED) return false;
+        if (update === CHANGED) continue;
+      }
       if (table.hierarchical) flags |= hi & HIERARCHICAL;
       // NSTable holds for all that is below it, and is not one of the attributes that HADx disables.
       if (stage === STAGE_1 && (hi & DESC_NSTABLE) !== 0) space = NON_SECURE;
@@ -377,7 +480,7 @@ export class Walker {
     table: TranslationTable,
     address: number,
     space: SecurityState,
-    stage: typeof STAGE_1 | typeof STAGE_2,
+    stage: StageTag,
     level: number,
     faultClass: number,
   ): boolean {
@@ -396,7 +499,7 @@ export class Walker {
     address: number,
     pa: number,
     paSpace: SecurityState,
-    stage: typeof STAGE_1 | typeof STAGE_2,
+    stage: StageTag,
     level: number,
     faultClass: number,
   ): boolean {
@@ -417,83 +520,47 @@ export class Walker {
     return true;
   }
 
-  /** The lowest table descriptor of the TLB for an input address, or -1; one of another granule is none. */
-  #lookupTable(
-    context: StreamContext,
-    table: TranslationTable,
-    inLo: number,
-    inHi: number,
-    stage: typeof STAGE_1 | typeof STAGE_2,
-  ): number {
-    const own = stage === STAGE_1;
-    const hit = this.#tlb.lookup(
-      own ? TABLE_1 : TABLE_2,
-      context.world,
-      context.vmid,
-      own ? context.asid : this.faultIpaSpace,
-      0,
-      own ? this.fill.pageLo : (inLo >>> 12) | (inHi << 20),
-      own ? this.fill.pageHi : (inHi >>> 12) & 0xff,
-    );
-    if (hit < 0 || this.#tlb.granuleBits(hit) !== table.granuleBits) return -1;
-    return this.#tlb.level(hit) < table.startLevel ? -1 : hit;
-  }
-
-  /** Reads the descriptor at an address within a table whose place the TLB knows. */
-  #fetchKnown(
-    table: TranslationTable,
-    entry: number,
-    address: number,
-    lsb: number,
-    stage: typeof STAGE_1 | typeof STAGE_2,
-    level: number,
-    faultClass: number,
-  ): boolean {
-    const within = address % tableBytes(this.#tlb.sizeBits(entry), lsb);
-    const pa = this.#tlb.tablePage(entry) * 4096 + within;
-    return this.#read(table, address, pa, this.#tlb.space(entry) as SecurityState, stage, level, faultClass);
-  }
-
   /**
-   * Keeps the table descriptor that led to the last read. Where a stage 2 page is smaller than the table, what lies in
-   * that page.
-   * @param level,lsb of the table that it leads to.
+   * Replaces the low word of the descriptor that was read last, unless it has changed. To stage 2, the update of a stage 1
+   * descriptor is a write (IHI 0070 3.13.5).
    */
-  #keepTable(
+  #swap(
     context: StreamContext,
     table: TranslationTable,
-    inLo: number,
-    inHi: number,
-    stage: typeof STAGE_1 | typeof STAGE_2,
-    level: number,
-    lsb: number,
-    address: number,
-    space: SecurityState,
-    flags: number,
-  ): void {
-    const own = stage === STAGE_1;
-    const nested = own && context.ste.stage2 !== undefined;
-    const fill = this.#tableFill;
-    fill.stage = own ? TABLE_1 : TABLE_2;
-    fill.world = context.world;
-    fill.vmid = context.vmid;
-    fill.asid = own ? context.asid : this.faultIpaSpace;
-    fill.pageLo = own ? this.fill.pageLo : (inLo >>> 12) | (inHi << 20);
-    fill.pageHi = own ? this.fill.pageHi : (inHi >>> 12) & 0xff;
-    fill.leafBits = lsb + table.granuleBits - 3;
-    fill.sizeBits = nested ? Math.min(fill.leafBits, lsb + this.#sizeBits2 - 3) : fill.leafBits;
-    fill.granuleBits = table.granuleBits;
-    fill.level = level - 1;
-    const within = address % tableBytes(fill.sizeBits, lsb);
-    fill.outPage = (this.#fetchedPa - within) / 4096;
-    fill.ipaPage = (address - within) / 4096;
-    fill.own = flags >>> HIERARCHICAL_SHIFT;
-    fill.space = this.#fetchedSpace;
-    fill.ipaSpace = space;
-    this.#tlb.fill(fill);
+    stage: StageTag,
+    lo: number,
+    hi: number,
+    newLo: number,
+    faultClass: number,
+    tries: number,
+  ): Update {
+    if (this.speculative) return FAULTED;
+    let pa = this.#fetchedPa;
+    let space = this.#fetchedSpace;
+    if (stage === STAGE_1 && context.ste.stage2 !== undefined) {
+      const address = this.#address;
+      const clean = this.#clean;
+      if (!this.translateStage2(context, address, this.#addressSpace, WRITE, CLASS_TT)) return FAULTED;
+      this.#clean = clean;
+      pa = this.#out2 * 4096 + (address % 4096);
+      space = this.space;
+    }
+    const memory = this.#spaces[space];
+    const swapped = table.bigEndian
+      ? memory.compareAndSwap(pa, swap32(hi), swap32(lo), swap32(hi), swap32(newLo))
+      : memory.compareAndSwap(pa, lo, hi, newLo, hi);
+    if (swapped === 1) {
+      this.observer?.update(stage === STAGE_1 ? 1 : 2, pa, space, lo, newLo);
+      this.origins?.changed(pa, space, newLo);
+      return UPDATED;
+    }
+    if (swapped === 0 && tries < UPDATES_MAX) return CHANGED;
+    this.fetchAddr = pa;
+    this.#fail(F_WALK_EABT, stage, stage === STAGE_1 ? CLASS_TT : faultClass);
+    return FAULTED;
   }
 
-  #fail(event: number, stage: typeof STAGE_1 | typeof STAGE_2, faultClass: number): false {
+  #fail(event: number, stage: StageTag, faultClass: number): false {
     this.fault = event;
     this.faultStage2 = stage === STAGE_2;
     this.faultClass = faultClass;
@@ -502,45 +569,13 @@ export class Walker {
   }
 }
 
-/** Bytes of a table, or part of one, whose entries cover 2^lsb bytes each and 2^bits together. */
-function tableBytes(bits: number, lsb: number): number {
-  return 2 ** (bits - lsb + 3);
-}
-
-/** Bits [lsb + width - 1 : lsb] of a 64-bit value in two halves; width is at most 30. */
-function extract(hi: number, lo: number, lsb: number, width: number): number {
-  const mask = (1 << width) - 1;
-  if (lsb >= 32) return (hi >>> (lsb - 32)) & mask;
-  return ((lo >>> lsb) | (hi << (32 - lsb))) & mask;
-}
-
-/** Number of the 4 KiB page within a leaf of 2^bits bytes. */
-function pageWithin(lo: number, hi: number, bits: number): number {
-  if (bits <= 32) return bits === 32 ? lo >>> 12 : (lo & ((1 << bits) - 1)) >>> 12;
-  return (hi & ((1 << (bits - 32)) - 1)) * 0x10_0000 + (lo >>> 12);
-}
-
-/** The output address of a descriptor, aligned to 2^bits (DDI 0487 D8.3.1, with FEAT_LPA and FEAT_LPA2 formats). */
-export function outputAddress(
-  table: Pick<TranslationTable, 'lpa' | 'ds'>,
-  lo: number,
-  hi: number,
-  bits: number,
-): number {
-  let address: number;
-  if (bits >= 32) address = (hi & 0xffff & (-1 << (bits - 32))) * TWO_32;
-  else address = (hi & 0xffff) * TWO_32 + ((lo & (-1 << bits)) >>> 0);
-  if (table.lpa) return address + ((lo >>> 12) & 0xf) * TWO_48;
-  if (table.ds) return address + (((lo >>> 8) & 3) * 4 + ((hi >>> 16) & 3)) * TWO_48;
-  return address;
-}
-
-function swapBytes(words: Int32Array): void {
-  const lo = words[0]!;
-  words[0] = swap32(words[1]!);
-  words[1] = swap32(lo);
-}
-
-function swap32(word: number): number {
-  return (word << 24) | ((word & 0xff00) << 8) | ((word >>> 8) & 0xff00) | (word >>> 24);
+/**
+ * Drops an entry that lacks a write which its descriptor, being writable-clean, may let pass: that is for a walk to find out.
+ * @returns the entry, or -1 where there is none any more.
+ */
+export function unlessOutgrown(tlb: Tlb, index: number, need: number): number {
+  if (index < 0 || (need & WRITE) === 0 || !tlb.clean(index)) return index;
+  if ((tlb.own(index) & tlb.parent(index) & need) !== 0) return index;
+  tlb.drop(index);
+  return -1;
 }
