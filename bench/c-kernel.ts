@@ -61,8 +61,8 @@ export class CKernel {
 
   #files = 0;
 
-  async slice(bytes: number, count: number): Promise<CSlice> {
-    this.#say(`run ${bytes} ${count}`);
+  async slice(bytes: number, first: number, count: number): Promise<CSlice> {
+    this.#say(`run ${bytes} ${first} ${count}`);
     const { value, done } = await this.#lines.next();
     if (done === true) throw new Error('the C kernel has ended');
     const [ns, sum, faults] = value.split(' ');

@@ -12,17 +12,18 @@ import { ACCESSES, type AccessList, type Kind, LOG2_EVENTS, PAGES } from './gues
 import { Readers } from './readers.js';
 import type { Rig } from './rig.js';
 import type { Measurement, RowId } from './rows.js';
-import { interleave, slice, type Turns } from './slices.js';
+import { interleave, slices, type Turns } from './slices.js';
 
-/** Translates the first `count` accesses; answers the sum of the output addresses. */
+/** Translates accesses of a list; answers the sum of the output addresses. */
 export function translateAll(
   tbu: Pick<LaneTbu['tbu'], 'translate'>,
   { streams, lo, hi }: AccessList,
   txn: Transaction,
+  first: number,
   count: number,
 ): number {
   let sum = 0;
-  for (let i = 0; i < count; i++) {
+  for (let i = first; i < first + count; i++) {
     txn.StreamID = streams[i]!;
     txn.iovaLo = lo[i]!;
     txn.iovaHi = hi[i]!;
@@ -52,8 +53,9 @@ export class Translate {
   async translate(row: RowId, kind: Kind, pages: number): Promise<Measurement> {
     const list = this.#rig.guest.accesses(kind, pages);
     const { tbu } = this.#tbu;
-    await this.#compare(list, 0, ACCESSES, translateAll(tbu, list, this.#txn, ACCESSES));
-    return this.#measure(row, (count) => translateAll(tbu, list, this.#txn, count), 0, ACCESSES);
+    await this.#compare(list, translateAll(tbu, list, this.#txn, 0, ACCESSES));
+    const ours = (first: number, count: number) => void translateAll(tbu, list, this.#txn, first, count);
+    return this.#measure(row, ours, 0);
   }
 
   /** Reads through devices' ports, whole. */
@@ -61,8 +63,8 @@ export class Translate {
     const list = this.#rig.guest.accesses('stage 1', 64);
     this.#c?.use(list);
     if (this.#readers.read(list, 0, ACCESSES, bytes) !== 0) throw new Error('a read has failed');
-    const count = bytes > 64 ? ACCESSES / 8 : ACCESSES;
-    return this.#measure(row, (n) => this.#readers.read(list, 0, n, bytes), bytes, count);
+    const ours = (first: number, count: number) => void this.#readers.read(list, first, first + count, bytes);
+    return this.#measure(row, ours, bytes);
   }
 
   /** The TBU's side of faults, a ring of records at a time; the TCU writes them, software takes them, off the clock. */
@@ -108,18 +110,18 @@ export class Translate {
   async guard(): Promise<Measurement> {
     const list = this.#rig.guest.accesses('stage 1', 1024);
     const { guard } = this.#tbu;
-    const bare = (count: number) => {
-      for (let i = 0; i < count; i += 64) this.#readers.read(list, i, i + 64, 64);
+    const bare = (first: number, count: number): undefined => {
+      for (let i = first; i < first + count; i += 64) this.#readers.read(list, i, i + 64, 64);
     };
-    const guarded = (count: number) => {
-      for (let i = 0; i < count; i += 64) {
+    const guarded = (first: number, count: number): undefined => {
+      for (let i = first; i < first + count; i += 64) {
         guard.begin();
         this.#readers.read(list, i, i + 64, 64);
         guard.end();
       }
     };
     const [without, within] = await interleave(
-      [slice(bare, ACCESSES), slice(guarded, ACCESSES)],
+      [slices(ACCESSES, bare), slices(ACCESSES, guarded)],
       this.#turns,
     );
     return { row: 'guard', figure: Math.max(0, (within! / without! - 1) * 100) };
@@ -133,12 +135,12 @@ export class Translate {
     });
     const hits = this.#rig.guest.accesses('stage 1', 1024);
     const misses = this.#rig.guest.accesses('nested', PAGES);
-    translateAll(this.#tbu.tbu, hits, this.#txn, ACCESSES);
+    translateAll(this.#tbu.tbu, hits, this.#txn, 0, ACCESSES);
     await sleep(20);
     observer.observe({ entryTypes: ['gc'] });
     for (let done = 0; done < transactions; done += 2 * ACCESSES) {
-      translateAll(this.#tbu.tbu, hits, this.#txn, ACCESSES);
-      translateAll(this.#tbu.tbu, misses, this.#txn, ACCESSES);
+      translateAll(this.#tbu.tbu, hits, this.#txn, 0, ACCESSES);
+      translateAll(this.#tbu.tbu, misses, this.#txn, 0, ACCESSES);
     }
     await sleep(20);
     observer.disconnect();
@@ -147,22 +149,23 @@ export class Translate {
 
   async #measure(
     row: RowId,
-    ours: (count: number) => void,
+    ours: (first: number, count: number) => undefined,
     bytes: number,
-    count: number,
   ): Promise<Measurement> {
     const c = this.#c;
-    const contestants = [slice(ours, count)];
-    if (c !== undefined) contestants.push(async () => (await c.slice(bytes, count)).ns);
+    const contestants = [slices(ACCESSES, ours)];
+    if (c !== undefined) {
+      contestants.push(slices(ACCESSES, async (first, count) => (await c.slice(bytes, first, count)).ns));
+    }
     const [figure, inC] = await interleave(contestants, this.#turns);
     return { row, figure: figure!, ...(inC === undefined ? {} : { c: inC }) };
   }
 
   /** Both sides must come to the same addresses, or they are not doing the same. */
-  async #compare(list: AccessList, bytes: number, count: number, sum: number): Promise<void> {
+  async #compare(list: AccessList, sum: number): Promise<void> {
     if (this.#c === undefined) return;
     this.#c.use(list);
-    const { sum: expected, faults } = await this.#c.slice(bytes, count);
+    const { sum: expected, faults } = await this.#c.slice(0, 0, ACCESSES);
     if (BigInt(sum) !== expected || faults !== 0)
       throw new Error(`sum ${sum}, C ${expected}, ${faults} faults`);
   }

@@ -11,7 +11,7 @@ import { Transaction } from '../src/smmu/transaction.js';
 import { ACCESSES, PAGES } from './guest.js';
 import type { Rig } from './rig.js';
 import type { Measurement } from './rows.js';
-import { interleave, slice, type Turns } from './slices.js';
+import { interleave, slices, type Turns } from './slices.js';
 import { translateAll } from './translate.js';
 
 const BUILT = fileURLToPath(new URL('../src/', import.meta.url));
@@ -54,7 +54,9 @@ export async function tracing(rig: Rig, turns: Turns): Promise<Measurement[]> {
     // Tells the TBU the registers.
     new TbuGuard(control, at, at.slots[0]!, bare, rig.view.smmuLimit(0, '')).begin();
     const contestants = [list, misses].flatMap((accesses) =>
-      [traced, bare].map((tbu) => slice((count) => translateAll(tbu, accesses, txn, count), ACCESSES)),
+      [traced, bare].map((tbu) =>
+        slices(ACCESSES, (first, count) => void translateAll(tbu, accesses, txn, first, count)),
+      ),
     );
     const [hit, bareHit, miss, bareMiss] = await interleave(contestants, turns);
     return [

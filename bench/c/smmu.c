@@ -7,7 +7,7 @@
  * registers. So it is a limit, not a rival. One thread, plain loads; descriptors are read whole.
  *
  * It obeys lines on standard input (bench/c-kernel.ts): `ram FILE BYTES`, `stream ID S1 S2`, `accesses FILE`, and
- * `run BYTES COUNT`, which answers with the nanoseconds of one access, the sum of the output addresses and the faults.
+ * `run BYTES FIRST COUNT`, which answers with the nanoseconds of one access, the sum of the output addresses and the faults.
  */
 #define _GNU_SOURCE
 #include <stdint.h>
@@ -179,10 +179,10 @@ static double now_ns(void) {
   return t.tv_sec * 1e9 + t.tv_nsec;
 }
 
-static void slice(u32 bytes, u32 count, u64 *sum, u32 *faults) {
+static void slice(u32 bytes, u32 start, u32 count, u64 *sum, u32 *faults) {
   static uint8_t device[8192] __attribute__((aligned(128)));
   *sum = *faults = 0;
-  for (u32 i = 0; i < count; i++) {
+  for (u32 i = start; i < start + count; i++) {
     u64 pa = dma_read(accesses[i].stream, accesses[i].va, bytes, device);
     if (pa) *sum += pa;
     else ++*faults;
@@ -204,7 +204,7 @@ int main(void) {
   if (ram == MAP_FAILED) return 1;
   while (fgets(line, sizeof line, stdin)) {
     u64 a, b;
-    u32 id, bytes, count;
+    u32 id, bytes, start, count;
     if (sscanf(line, "ram %3999s %lu", name, &a) == 2) read_file(name, ram, a);
     else if (sscanf(line, "accesses %3999s", name) == 1) read_file(name, accesses, sizeof accesses);
     else if (sscanf(line, "stream %u %lu %lu", &id, &a, &b) == 3 && id < STREAMS) {
@@ -212,13 +212,12 @@ int main(void) {
       u32 context = id;
       while (context && streams[context - 1].s1 == a && streams[context - 1].s2 == b) context--;
       streams[id] = (Stream){1, context + 1, a, b};
-    } else if (sscanf(line, "run %u %u", &bytes, &count) == 2 && count <= ACCESSES) {
+    } else if (sscanf(line, "run %u %u %u", &bytes, &start, &count) == 3 && start + count <= ACCESSES) {
       u64 sum;
       u32 faults;
-      slice(bytes, count / 4, &sum, &faults);
-      double start = now_ns();
-      slice(bytes, count, &sum, &faults);
-      printf("%.4f %lu %u\n", (now_ns() - start) / count, sum, faults);
+      double began = now_ns();
+      slice(bytes, start, count, &sum, &faults);
+      printf("%.4f %lu %u\n", (now_ns() - began) / count, sum, faults);
     } else {
       fprintf(stderr, "not understood: %s", line);
       return 1;

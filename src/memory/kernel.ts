@@ -16,6 +16,16 @@ export interface Kernel {
   store64(dst: number, lo: number, hi: number): void;
   compareAndSwap(dst: number, oldLo: number, oldHi: number, newLo: number, newHi: number): 1 | 0;
   copy(dst: number, src: number, sizeBytes: number): void;
+  descend(
+    base: number,
+    inputLo: number,
+    inputHi: number,
+    shape: number,
+    start: number,
+    limit: number,
+    delta: number,
+    out: number,
+  ): number;
 }
 
 interface WasmModule {

@@ -55,6 +55,30 @@ export class MappedSpace implements PhysicalAddressSpace {
     }
   }
 
+  descend(
+    base: number,
+    inputLo: number,
+    inputHi: number,
+    shape: number,
+    limit: number,
+    leaf: Int32Array,
+  ): number {
+    const piece = this.locate(base);
+    if (piece < 0 || this.faults.armed) return -1;
+    const start = this.starts[piece];
+    const end = this.ends[piece];
+    return this.slabs[piece].descend(
+      base,
+      inputLo,
+      inputHi,
+      shape,
+      start,
+      end < limit ? end : limit,
+      this.deltas[piece],
+      leaf,
+    );
+  }
+
   store(pa: number, lo: number, hi: number): boolean {
     if (this.faults.armed && this.faults.refuses(pa, 8, ACCESS_WRITE)) return false;
     const piece = this.locate(pa);
@@ -85,6 +109,10 @@ export class MappedSpace implements PhysicalAddressSpace {
     let piece = this.locateRange(pa, sizeBytes);
     if (piece < 0) return false;
     const end = pa + sizeBytes;
+    if (end <= this.ends[piece]) {
+      this.slabs[piece].read(pa + this.deltas[piece], into, offset, sizeBytes);
+      return true;
+    }
     for (; pa < end; piece++) {
       const n = Math.min(end, this.ends[piece]) - pa;
       this.slabs[piece].read(pa + this.deltas[piece], into, offset, n);
@@ -101,6 +129,10 @@ export class MappedSpace implements PhysicalAddressSpace {
     let piece = this.locateRange(pa, sizeBytes);
     if (piece < 0) return false;
     const end = pa + sizeBytes;
+    if (end <= this.ends[piece]) {
+      this.slabs[piece].write(pa + this.deltas[piece], from, offset, sizeBytes);
+      return true;
+    }
     for (; pa < end; piece++) {
       const n = Math.min(end, this.ends[piece]) - pa;
       this.slabs[piece].write(pa + this.deltas[piece], from, offset, n);

@@ -95,6 +95,24 @@ export class Slab {
     for (let i = 0; i < count * 2; i++) into[at + i] = scratch[i];
   }
 
+  /** Walks tables that lie in this slab; see kernel.as.ts. The leaf descriptor goes to `leaf` as a (low, high) pair. */
+  descend(
+    base: number,
+    inputLo: number,
+    inputHi: number,
+    shape: number,
+    start: number,
+    limit: number,
+    delta: number,
+    leaf: Int32Array,
+  ): number {
+    const { kernel, scratch, scratchOffset } = this;
+    const answer = kernel.descend(base, inputLo, inputHi, shape, start, limit, delta, scratchOffset);
+    leaf[0] = scratch[0];
+    leaf[1] = scratch[1];
+    return answer;
+  }
+
   store(offset: number, lo: number, hi: number): void {
     this.touch(offset, 8);
     this.kernel.store64(offset, lo, hi);
@@ -113,7 +131,13 @@ export class Slab {
 
   /** Aligned words of up to 64 bytes and aligned 32-bit words are read without tearing, longer ranges as they come. */
   read(offset: number, into: Uint8Array, at: number, sizeBytes: number): void {
+    const bounces = into === this.bounce && at + sizeBytes <= BOUNCE_BYTES;
     if (sizeBytes <= WORD_LOOP_BYTES_MAX && ((offset | sizeBytes) & 7) === 0) {
+      // Straight into the bounce buffer: 64 bytes cost 10 ns, through the scratch words 80.
+      if (bounces) {
+        this.kernel.loadWords(offset, this.bounceOffset + at, sizeBytes >>> 3);
+        return;
+      }
       this.kernel.loadWords(offset, this.scratchOffset, sizeBytes >>> 3);
       for (let i = 0; i < sizeBytes; i++) into[at + i] = this.scratchBytes[i];
     } else if (sizeBytes === 4 && (offset & 3) === 0) {
@@ -124,7 +148,7 @@ export class Slab {
       into[at + 3] = word >>> 24;
     } else if (sizeBytes <= BYTE_LOOP_BYTES_MAX) {
       for (let i = 0; i < sizeBytes; i++) into[at + i] = this.bytes[offset + i];
-    } else if (into === this.bounce && at + sizeBytes <= BOUNCE_BYTES) {
+    } else if (bounces) {
       this.kernel.copy(this.bounceOffset + at, offset, sizeBytes);
     } else {
       into.set(this.bytes.subarray(offset, offset + sizeBytes), at);

@@ -113,6 +113,8 @@ export class ConfigCache {
   /** Whose CD was being fetched when a stage 2 fault of CLASS CD ended the look-up. */
   fetching: StreamContext | undefined;
   observer: ConfigObserver | undefined;
+  /** An STE has gone to make room for another; whoever keeps contexts beside the cache follows, and takes this back. */
+  replaced = false;
 
   readonly #features: Features;
   readonly #spaces: readonly [PhysicalAddressSpace, PhysicalAddressSpace];
@@ -321,7 +323,7 @@ export class ConfigCache {
 
   #keepSte(StreamID: number, security: SecurityState, ste: Ste | undefined, failure: number): CachedSte {
     const entry = { ste, failure, contexts: new Map(), l1cds: new Map() };
-    this.#stes[security].add(StreamID, entry);
+    if (this.#stes[security].add(StreamID, entry)) this.replaced = true;
     return entry;
   }
 

@@ -43,11 +43,13 @@ export class BoundedMap<Value> {
     return value;
   }
 
-  /** Stores the value of a key that is not there. With a limit of 0 nothing is kept. */
-  add(key: number, value: Value): void {
-    if (this.#limit === 0) return;
-    if (this.#values.size >= this.#limit) this.#values.delete(this.#victim());
+  /** Stores the value of a key that is not there. With a limit of 0 nothing is kept. @returns whether another had to go. */
+  add(key: number, value: Value): boolean {
+    if (this.#limit === 0) return false;
+    const full = this.#values.size >= this.#limit;
+    if (full) this.#values.delete(this.#victim());
     this.#values.set(key, value);
+    return full;
   }
 
   delete(key: number): void {

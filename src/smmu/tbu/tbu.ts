@@ -1,10 +1,8 @@
 /**
  * The TBU: translates accesses beside the device that makes them (IHI 0070 3.3, 3.4, 3.12, 7.2, 13).
  *
- * A hit touches no lock and no other thread. The first level of its TLB is direct-mapped, keyed by page and an interned
- * context (StreamWorld, VMID, ASID, ASET), with the permissions of both stages ANDed at fill, so that a hit is one compare and
- * one bit test. It is always a subset of the second level (tlb.ts). Everything that is not a plain hit goes on to
- * `#translateSlowly`, which reads top to bottom as chapter 3.4 does.
+ * A hit touches no lock and no other thread: the first level of the TLB answers it (first-level.ts). Everything that is not
+ * a plain hit goes on to `#translateSlowly`, which reads top to bottom as chapter 3.4 does.
  */
 import {
   CLASS_IN,
@@ -36,10 +34,12 @@ import { outputSpace, overridesWord } from './attributes.js';
 import { type BankControls, decodeBank } from './bank-controls.js';
 import { ConfigCache, SILENT } from './config-cache.js';
 import { EventRecord } from './event-record.js';
+import { FirstLevel } from './first-level.js';
 import { pageHiOf, pageLoOf, selectTable } from './input-address.js';
 import { Invalidator } from './invalidation.js';
 import { findEntry, type Origin, OriginLog } from './origin.js';
 import { accessBit, EXECUTE } from './permission.js';
+import { REGIMES_MAX, RegimeNumbers } from './regime-numbers.js';
 import { Speculation } from './speculation.js';
 import type { Regime, StreamContext } from './stream-context.js';
 import type { TbuCounters, TbuState } from './tbu-state.js';
@@ -47,17 +47,9 @@ import { STAGE_1, STAGE_2, Tlb } from './tlb.js';
 import type { TranslationObserver } from './translation-observer.js';
 import { unlessOutgrown, Walker } from './walker.js';
 
-const L0_ENTRIES = 4096;
-const L0_MASK = L0_ENTRIES - 1;
-const L0_SPACE_SHIFT = 8;
-const L0_ATTRIBUTES_SHIFT = 12;
-/** Interned contexts; a page number has 41 bits, so this many still fit an exact double. */
-const CONTEXTS_MAX = 4096;
-const CONTEXT_SCALE = 2 ** 41;
 const TWO_32 = 0x1_0000_0000;
 /** STE.Config: every stage is bypassed. */
 const STE_BYPASS = 4;
-const TAG_EMPTY = -1;
 
 export class Tbu {
   readonly #features: Features;
@@ -75,15 +67,10 @@ export class Tbu {
   /** Without the first level, the second sees every use: what `lru` goes by. */
   readonly #hasFirstLevel: boolean;
 
-  readonly #l0Tags = new Float64Array(L0_ENTRIES).fill(TAG_EMPTY);
-  readonly #l0Pages = new Float64Array(L0_ENTRIES);
-  /** Permissions in bits [5:0], PA space in bit 8, raw attributes from bit 12 on. */
-  readonly #l0Flags = new Int32Array(L0_ENTRIES);
-  /** The first level may hold what an invalidation took; the next access clears it. */
-  #l0Stale = false;
-  readonly #contextTags = new Map<number, number>();
+  readonly #first = new FirstLevel();
+  readonly #regimes = new RegimeNumbers();
 
-  /** The last stream that was looked up: devices come in runs. */
+  /** The stream that was looked up last; for speculation. */
   #lastContext: StreamContext | undefined;
 
   readonly #record = new EventRecord();
@@ -109,12 +96,12 @@ export class Tbu {
     this.#tlb = new Tlb(config.tlb, replacement, cacheSeed);
     this.#walker = new Walker(this.#features, spaces, this.#tlb, caching !== 'normal');
     this.#config = new ConfigCache(this.#features, spaces, this.#walker, config, (regime) =>
-      this.#internContext(regime),
+      this.#numberOf(regime),
     );
     this.#speculation = new Speculation(this.#config, this.#walker, this.#tlb);
     this.#speculates = speculativeFills;
     this.#keepsDenied = caching !== 'normal' && this.#tlb.enabled;
-    this.#hasFirstLevel = replacement !== 'lru' || config.tlb === Number.POSITIVE_INFINITY;
+    this.#hasFirstLevel = replacement !== 'lru' || Math.min(config.tlb, config.configCache) === Infinity;
     this.#invalidator = new Invalidator(this.#features, this.#config, this.#tlb);
   }
 
@@ -134,8 +121,7 @@ export class Tbu {
 
   /** Watches translations from now on, or stops watching. Nothing is told of first-level hits, so there are none. */
   observe(observer: TranslationObserver | undefined): void {
-    this.#lastContext = undefined;
-    this.#l0Tags.fill(TAG_EMPTY);
+    this.#first.forget();
     this.#observer = observer;
     this.#walker.observer = observer;
     this.#config.observer = observer;
@@ -169,9 +155,7 @@ export class Tbu {
       default:
         throw new Error(`TBU: unknown maintenance message ${message[0]}`);
     }
-    // Without a last context no access reaches the first level; it is cleared once, however many messages came.
-    this.#lastContext = undefined;
-    this.#l0Stale = true;
+    this.#first.forget();
   }
 
   /**
@@ -181,19 +165,19 @@ export class Tbu {
   save(caches: CacheChoice): TbuState {
     const rest = { counters: this.counters, nextStag: this.#stalls.next };
     if (caches === 'dropped') return rest;
-    const regimes = [...this.#contextTags.keys()];
-    return { ...rest, caches: { tlb: this.#tlb.save(), config: this.#config.save(), regimes } };
+    const caching = { tlb: this.#tlb.save(), config: this.#config.save(), regimes: this.#regimes.keys };
+    return { ...rest, caches: caching };
   }
 
   /** @throws StateError */
   prepare({ counters, nextStag, caches }: TbuState): Commit {
     const commits = caches && [this.#tlb.prepare(caches.tlb), this.#config.prepare(caches.config)];
-    if (caches !== undefined && caches.regimes.length > CONTEXTS_MAX) {
-      throw new StateError(`${caches.regimes.length} translation regimes where ${CONTEXTS_MAX} fit`);
+    if (caches !== undefined && caches.regimes.length > REGIMES_MAX) {
+      throw new StateError(`${caches.regimes.length} translation regimes where ${REGIMES_MAX} fit`);
     }
     return () => {
       this.dropCaches();
-      for (const regime of caches?.regimes ?? []) this.#contextTags.set(regime, this.#contextTags.size);
+      this.#regimes.load(caches?.regimes ?? []);
       for (const commit of commits ?? []) commit();
       this.#walker.origins?.clear();
       this.#stalls.next = nextStag;
@@ -223,9 +207,8 @@ export class Tbu {
     this.#config.invalidateAll(NON_SECURE);
     this.#config.invalidateAll(SECURE);
     this.#tlb.invalidateAll();
-    this.#l0Tags.fill(TAG_EMPTY);
-    this.#contextTags.clear();
-    this.#lastContext = undefined;
+    this.#regimes.clear();
+    this.#first.forget();
   }
 
   /**
@@ -234,31 +217,14 @@ export class Tbu {
    */
   translate(txn: Transaction): Outcome {
     this.#transactions++;
-    const context = this.#lastContext;
-    if (
-      context !== undefined &&
-      context.StreamID === txn.StreamID &&
-      context.SubstreamID === txn.SubstreamID &&
-      context.security === txn.SEC_SID
-    ) {
-      const lo = (txn.iovaLo >>> 12) | (txn.iovaHi << 20);
-      const page = ((txn.iovaHi >>> 12) & 0xff) * TWO_32 + (lo >>> 0);
-      const slot = lo & L0_MASK;
-      if (
-        this.#l0Tags[slot] === page + context.tag * CONTEXT_SCALE &&
-        this.#plainAddress(context, txn.iovaHi)
-      ) {
-        const flags = this.#l0Flags[slot]!;
-        if ((flags & this.#need(context, txn)) !== 0) {
-          this.#hits++;
-          txn.pa = this.#l0Pages[slot]! * 4096 + (txn.iovaLo & 0xfff);
-          txn.space = ((flags >>> L0_SPACE_SHIFT) & 1) as SecurityState;
-          txn.translationAttributes = flags >>> L0_ATTRIBUTES_SHIFT;
-          txn.overrides = context.ste.overrides;
-          txn.outcome = OK;
-          return OK;
-        }
+    const context = this.#first.stream(txn);
+    if (context !== undefined) {
+      if (this.#first.translate(txn, context, this.#need(context, txn))) {
+        this.#hits++;
+        txn.outcome = OK;
+        return OK;
       }
+      return this.#concluded(txn, this.#stage1(txn, context));
     }
     return this.#concluded(
       txn,
@@ -290,14 +256,6 @@ export class Tbu {
     return outcome;
   }
 
-  /**
-   * Whether an address is one that the first level may answer: in the TTB0 half, within T0SZ, without TBI and E0PD.
-   * The others are answered by the second level, which comes after those checks.
-   */
-  #plainAddress(context: StreamContext, hi: number): boolean {
-    return hi >>> 20 === 0 && context.cd?.ttb0 !== undefined && !context.cd.e0pd0;
-  }
-
   /** The permission bit that an access needs, after STE.PRIVCFG and INSTCFG. */
   #need(context: StreamContext, txn: Transaction): number {
     const { ste } = context;
@@ -309,6 +267,7 @@ export class Tbu {
   #translateAndSpeculate(txn: Transaction): Outcome {
     const fetches = this.#config.fetches;
     const misses = this.#misses;
+    this.#lastContext = undefined;
     const outcome = this.#translateSlowly(txn);
     if (this.#config.enabled && this.#config.fetches !== fetches) this.#speculation.fillConfiguration(txn);
     const context = this.#lastContext;
@@ -320,19 +279,16 @@ export class Tbu {
   }
 
   #translateSlowly(txn: Transaction): Outcome {
-    if (this.#l0Stale) {
-      this.#l0Tags.fill(TAG_EMPTY);
-      this.#l0Stale = false;
-    }
+    this.#first.settle();
     if (this.#walker.origins !== undefined) this.#walker.origins.access = this.#transactions;
     const security = txn.SEC_SID === SECURE && this.#features.secureImpl ? SECURE : NON_SECURE;
     const bank = this.#config.bank(security);
     this.#observer?.bank(bank, security);
     if (!bank.smmuen) return this.#globalBypass(txn, security, bank);
     const context = this.#config.lookup(txn.StreamID, txn.SubstreamID, security);
+    this.#followReplacedStream();
     if (context === undefined) return this.#configurationFailure(txn, security);
-    // With the configuration cache off every access reads its structures anew.
-    if (this.#config.enabled) this.#lastContext = context;
+    this.#rememberStream(context);
     this.#observer?.context(context, this.#need(context, txn));
     if (context.cd !== undefined) return this.#stage1(txn, context);
     return this.#stage1Bypass(txn, context);
@@ -435,6 +391,19 @@ export class Tbu {
     return this.#proceed(txn, pa, this.#walker.space, this.#walker.stage2Attributes, context.ste.overrides);
   }
 
+  /** Accesses of a stream that is kept are seen by no observer, no speculation, and not by a cache that goes by use. */
+  #rememberStream(context: StreamContext): void {
+    if (!this.#config.enabled) return;
+    this.#lastContext = context;
+    if (this.#observer === undefined && !this.#speculates && this.#hasFirstLevel)
+      this.#first.remember(context);
+  }
+
+  #followReplacedStream(): void {
+    if (this.#config.replaced) this.#first.dropStreams();
+    this.#config.replaced = false;
+  }
+
   #stage1(txn: Transaction, context: StreamContext): Outcome {
     const cd = context.cd!;
     const lo = txn.iovaLo;
@@ -463,10 +432,11 @@ export class Tbu {
       const allowed = own & parent;
       const space = this.#tlb.space(index) as SecurityState;
       const attributes = this.#tlb.attributes(index);
-      this.#fillL0(context, pageLo, pageHi, outPage, allowed, space, attributes);
+      this.#fillFirstLevel(context, pageLo, pageHi, outPage, allowed, space, attributes);
       return this.#proceed(txn, outPage * 4096 + (lo & 0xfff), space, attributes, context.ste.overrides);
     }
     this.#misses++;
+    if (this.#walker.origins !== undefined) this.#walker.origins.access = this.#transactions;
     const fill = this.#walker.fill;
     const table = half === 1 ? cd.ttb1! : cd.ttb0!;
     if (!this.#walker.translate(context, table, pageLo, pageHi, lo, hi, need)) {
@@ -480,7 +450,15 @@ export class Tbu {
       this.#tlb.fill(fill);
       this.#followEviction();
       const allowed = fill.own & fill.parent;
-      this.#fillL0(context, pageLo, pageHi, fill.outPage, allowed, this.#walker.space, fill.attributes);
+      this.#fillFirstLevel(
+        context,
+        pageLo,
+        pageHi,
+        fill.outPage,
+        allowed,
+        this.#walker.space,
+        fill.attributes,
+      );
     }
     const pa = this.#walker.outPage * 4096 + (lo & 0xfff);
     return this.#proceed(txn, pa, this.#walker.space, fill.attributes, context.ste.overrides);
@@ -488,12 +466,12 @@ export class Tbu {
 
   /** The first level is a subset of the second: what that one pushed out goes here too. */
   #followEviction(): void {
-    if (this.#tlb.evictedBits === 12) this.#l0Tags[this.#tlb.evictedPageLo & L0_MASK] = TAG_EMPTY;
-    else if (this.#tlb.evictedBits !== 0) this.#l0Tags.fill(TAG_EMPTY);
+    if (this.#tlb.evictedBits === 12) this.#first.dropPage(this.#tlb.evictedPageLo);
+    else if (this.#tlb.evictedBits !== 0) this.#first.dropPages();
     this.#tlb.evictedBits = 0;
   }
 
-  #fillL0(
+  #fillFirstLevel(
     context: StreamContext,
     pageLo: number,
     pageHi: number,
@@ -503,10 +481,7 @@ export class Tbu {
     attributes: number,
   ): void {
     if (this.#observer !== undefined || !this.#hasFirstLevel) return;
-    const slot = pageLo & L0_MASK;
-    this.#l0Tags[slot] = (pageHi & 0x1ff) * TWO_32 + (pageLo >>> 0) + context.tag * CONTEXT_SCALE;
-    this.#l0Pages[slot] = outPage;
-    this.#l0Flags[slot] = allowed | (space << L0_SPACE_SHIFT) | (attributes << L0_ATTRIBUTES_SHIFT);
+    this.#first.fill(context, pageLo, pageHi, outPage, allowed, space, attributes);
   }
 
   #stage1Fault(txn: Transaction, context: StreamContext, event: number): Outcome {
@@ -577,20 +552,15 @@ export class Tbu {
     this.#events.record(this.#record.words, security, stall);
   }
 
-  /** The small number that stands for a translation regime in the first level. When they run out all are forgotten. */
-  #internContext({ world, vmid, asid, aset }: Regime): number {
-    const key = ((world * 2 + aset) * 0x1_0000 + vmid) * 0x1_0000 + asid;
-    const known = this.#contextTags.get(key);
-    if (known !== undefined) return known;
-    if (this.#contextTags.size === CONTEXTS_MAX) {
-      this.#contextTags.clear();
-      this.#config.invalidateAll(NON_SECURE);
-      this.#config.invalidateAll(SECURE);
-      this.#l0Tags.fill(TAG_EMPTY);
-      this.#lastContext = undefined;
-    }
-    const tag = this.#contextTags.size;
-    this.#contextTags.set(key, tag);
-    return tag;
+  /** A regime's number. When they run out all that is tagged with one is forgotten. */
+  #numberOf(regime: Regime): number {
+    const number = this.#regimes.of(regime);
+    if (number >= 0) return number;
+    this.#regimes.clear();
+    this.#config.invalidateAll(NON_SECURE);
+    this.#config.invalidateAll(SECURE);
+    this.#first.dropPages();
+    this.#first.dropStreams();
+    return this.#regimes.of(regime);
   }
 }

@@ -12,6 +12,7 @@
  */
 import type { Replacement } from '../config.js';
 import { type Commit, StateError } from '../state.js';
+import { alignHi, alignLo, pageOffset } from './page-bits.js';
 import { Dice } from './replacement.js';
 import type { StreamWorld } from './stream-world.js';
 
@@ -509,7 +510,9 @@ export class Tlb {
     return index;
   }
 
+  /** For the first level, which has STAGE_1 entries only. */
   #noteEviction(index: number): void {
+    if (((this.#entries[index * WORDS + TAG]! >>> TAG_STAGE_SHIFT) & 3) !== STAGE_1) return;
     this.evictedBits = this.evictedBits === 0 ? this.sizeBits(index) : EVICTED_SEVERAL;
     this.evictedPageLo = this.#entries[index * WORDS + PAGE_LO]!;
   }
@@ -583,18 +586,4 @@ export class Tlb {
 
 function bucketCount(capacity: number): number {
   return 2 ** Math.ceil(Math.log2(Math.max(capacity, MIN_CAPACITY)));
-}
-
-/** A page number with its low `shift` bits cleared, by halves. */
-function alignLo(lo: number, shift: number): number {
-  return shift >= 32 ? 0 : lo & (-1 << shift);
-}
-
-function alignHi(hi: number, shift: number): number {
-  return shift > 32 ? hi & (-1 << (shift - 32)) : hi;
-}
-
-/** Offset of a page within an aligned group of 2^shift pages; groups above 2^32 pages do not occur (a 16 TiB leaf). */
-function pageOffset(lo: number, shift: number): number {
-  return shift === 0 ? 0 : shift >= 32 ? lo >>> 0 : (lo & ~(-1 << shift)) >>> 0;
 }

@@ -8,16 +8,13 @@
  */
 import {
   DESC_AF,
-  DESC_APTABLE0,
   DESC_APTABLE1,
   DESC_DBM,
   DESC_DIRTY,
   DESC_NG,
   DESC_NS,
   DESC_NSTABLE,
-  DESC_PXNTABLE,
   DESC_TABLE_OR_PAGE,
-  DESC_UXNTABLE,
   DESC_VALID,
 } from '../../arch/descriptors.js';
 import {
@@ -33,8 +30,9 @@ import { NON_SECURE, SECURE, type SecurityState } from '../../arch/security.js';
 import type { PhysicalAddressSpace } from '../../memory/address-space.js';
 import type { Features } from '../features.js';
 import { isStage2Device, stage1Word, stage2Word } from './attributes.js';
-import { extract, outputAddress, pageWithin, swap32, swapBytes } from './descriptor-bits.js';
+import { extract, HIERARCHICAL, outputAddress, pageWithin, swap32, swapBytes } from './descriptor-bits.js';
 import { pageLoOf } from './input-address.js';
+import { KernelWalk } from './kernel-walk.js';
 import type { OriginLog } from './origin.js';
 import {
   ALL,
@@ -61,7 +59,6 @@ const UPDATED = 0;
 const CHANGED = 1;
 const FAULTED = 2;
 type Update = typeof UPDATED | typeof CHANGED | typeof FAULTED;
-const HIERARCHICAL = DESC_APTABLE0 | DESC_APTABLE1 | DESC_UXNTABLE | DESC_PXNTABLE;
 
 export class Walker {
   /** The completed translation, ready to be cached. */
@@ -102,6 +99,7 @@ export class Walker {
   speculative = false;
 
   readonly #features: Features;
+  readonly #kernel: KernelWalk;
   readonly #spaces: readonly [PhysicalAddressSpace, PhysicalAddressSpace];
   readonly #tlb: Tlb;
   readonly #keepsTables: boolean;
@@ -151,6 +149,7 @@ export class Walker {
     this.#keepsTables = keepsTables && tlb.enabled;
     this.#oasPages = 2 ** (features.oas - 12);
     this.#spaces = spaces;
+    this.#kernel = new KernelWalk(spaces);
     this.#tlb = tlb;
     this.#tables1 = new TableCache(tlb, TABLE_1);
     this.#tables2 = new TableCache(tlb, TABLE_2);
@@ -405,6 +404,7 @@ export class Walker {
     let tries = 0;
     const tables = stage === STAGE_1 ? this.#tables1 : this.#tables2;
     const nested = stage === STAGE_1 && context.ste.stage2 !== undefined;
+    if (!nested && this.#descend(table, inLo, inHi, stage)) return true;
     this.origins?.begin(stage, context.cd === undefined);
     if (this.#keepsTables) {
       known =
@@ -472,6 +472,25 @@ export class Walker {
       lsb -= stride;
       indexBits = stride;
     }
+  }
+
+  /** The same walk by the memory's kernel (kernel-walk.ts). @returns false when it has to be made step by step. */
+  #descend(table: TranslationTable, inLo: number, inHi: number, stage: StageTag): boolean {
+    if (this.#keepsTables || this.observer !== undefined || this.origins !== undefined) return false;
+    const kernel = this.#kernel;
+    if (!kernel.descend(table, inLo, inHi)) return false;
+    this.descriptorReads += kernel.level - table.startLevel + 1;
+    this.#lo = kernel.lo;
+    this.#hi = kernel.hi;
+    this.#level = kernel.level;
+    this.#leafBits = kernel.leafBits;
+    this.#tableFlags = table.hierarchical ? kernel.tableFlags & HIERARCHICAL : 0;
+    this.#leafPage = kernel.leafPage;
+    if (stage === STAGE_1) {
+      this.#nonSecureTable = true;
+      this.#leafSpace = NON_SECURE;
+    }
+    return true;
   }
 
   /** Reads one descriptor into #words; a stage 1 descriptor's address goes through stage 2 where the stream has it. */

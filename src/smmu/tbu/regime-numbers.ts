@@ -1,0 +1,37 @@
+/**
+ * Small numbers that stand for translation regimes (StreamWorld, VMID, ASID, ASET) in the tags of the first-level TLB.
+ */
+import type { Regime } from './stream-context.js';
+
+/** A page number has 41 bits, so this many still fit an exact double beside it. */
+export const REGIMES_MAX = 4096;
+
+export class RegimeNumbers {
+  readonly #numbers = new Map<number, number>();
+
+  /** Known regimes, in the order of their numbers. */
+  get keys(): number[] {
+    return [...this.#numbers.keys()];
+  }
+
+  /** Gives a regime that is not known the next number. @returns -1 when there are no more. */
+  of({ world, vmid, asid, aset }: Regime): number {
+    const key = ((world * 2 + aset) * 0x1_0000 + vmid) * 0x1_0000 + asid;
+    const known = this.#numbers.get(key);
+    if (known !== undefined) return known;
+    if (this.#numbers.size === REGIMES_MAX) return -1;
+    const number = this.#numbers.size;
+    this.#numbers.set(key, number);
+    return number;
+  }
+
+  clear(): void {
+    this.#numbers.clear();
+  }
+
+  /** Takes the keys of an earlier life in place of its own. */
+  load(keys: readonly number[]): void {
+    this.#numbers.clear();
+    for (const key of keys) this.#numbers.set(key, this.#numbers.size);
+  }
+}
