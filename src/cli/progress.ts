@@ -43,7 +43,12 @@ export class ChangingLine {
 
 export class ProgressPrinter {
   readonly #line = new ChangingLine();
-  #announced = 0;
+  #announced: number;
+
+  /** @param first the phase that a run begins with: one that goes on from a snapshot has been booted. */
+  constructor(first: RunProgress['phase'] = 'boot') {
+    this.#announced = PHASES.findIndex(({ phase }) => phase === first);
+  }
 
   show(progress: RunProgress): void {
     const current = PHASES.findIndex(({ phase }) => phase === progress.phase);

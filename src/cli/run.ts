@@ -38,10 +38,11 @@ export async function watched<Result>(
   machine: Machine,
   json: boolean,
   work: (onProgress: (progress: RunProgress) => void) => Promise<Result>,
+  first: RunProgress['phase'] = 'boot',
 ): Promise<Result> {
   if (json) return await work(() => {});
   introduce(machine);
-  const printer = new ProgressPrinter();
+  const printer = new ProgressPrinter(first);
   try {
     return await work((progress) => printer.show(progress));
   } finally {

@@ -65,7 +65,7 @@ export async function restore(args: RestoreArguments): Promise<number> {
   const { machine } = snapshot;
   return await concluded(machine, args.json, async () => {
     const report = await interruptible((signal) =>
-      watched(machine, args.json, (onProgress) => restoreMachine(snapshot, { signal }, onProgress)),
+      watched(machine, args.json, (onProgress) => restoreMachine(snapshot, { signal }, onProgress), 'dma'),
     );
     printReport(report, args.json, []);
     return report;

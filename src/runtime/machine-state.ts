@@ -70,6 +70,7 @@ const NO_PORT: AccessPort = { read: () => ABORT, write: () => ABORT };
  */
 export function checkMachineState(machine: Machine, state: MachineState): void {
   const { lanes, smmus } = state;
+  refuseAccelerated(machine);
   if (smmus.length !== machine.smmus.length) {
     throw new StateError(`the state has ${smmus.length} SMMUs, the machine ${machine.smmus.length}`);
   }
@@ -86,6 +87,19 @@ export function checkMachineState(machine: Machine, state: MachineState): void {
   }
   checkDevices(machine, lanes);
   checkSoftware(machine, state.software);
+}
+
+/**
+ * What is above a physical SMMU with guests has no state yet: the host's kernel and the guests' SMMUs (hypervisor.ts).
+ * @throws StateError
+ */
+export function refuseAccelerated({ smmus }: Machine): void {
+  const accelerated = smmus.find(({ accel }) => accel !== undefined);
+  if (accelerated !== undefined) {
+    throw new StateError(
+      `${accelerated.id}: an accelerated SMMU and its host have no state that could be kept`,
+    );
+  }
 }
 
 /** The software is that of the machine's own boot: a driver for each interface that has a stream to program. */

@@ -3,6 +3,7 @@
  * sentence in the report; a thread of ours that dies is a MachineFailure. In every case all threads have ended on return.
  */
 import { availableParallelism } from 'node:os';
+import { isDeepStrictEqual } from 'node:util';
 import { eventFields, eventName } from '../arch/events.js';
 import { SECURITY_NAMES } from '../arch/security.js';
 import { noCounters } from '../devices/dma-master.js';
@@ -57,7 +58,7 @@ export interface RunOptions {
   readonly signal?: AbortSignal;
   /** Goes on from where another run paused: with its state, and its memory. `lanes` is then that run's. */
   readonly from?: { readonly state: MachineState; readonly fill: Beginning['fill'] };
-  /** Stops everything once, lets the state be taken, and goes on or ends. Not together with `beside`. */
+  /** Stops everything once, lets the state be taken, and goes on or ends. */
   readonly pause?: Pause;
   /** Called with the machine once it runs. */
   readonly onStart?: (running: RunningMachine) => void;
@@ -206,9 +207,13 @@ class Run {
     }
   }
 
-  /** Everything stands still: has the state taken. */
+  /** Everything stands still: has the state taken, where it is all there is. */
   async #take({ save }: Pause, lanes: readonly LaneState[]): Promise<void> {
     const running = this.#running;
+    if (!isDeepStrictEqual(running.devices, this.#machine.devices)) {
+      this.#failures.push('no snapshot: devices were plugged in or unplugged since the machine started');
+      return;
+    }
     const { smmus, software } = await running.save();
     const { words, offsets } = running.view.control;
     // A TBU follows its TCU when its thread wakes: one that has not done so yet would keep what is invalid.

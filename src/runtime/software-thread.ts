@@ -251,6 +251,7 @@ class SoftwareThread {
   }
 
   #bootInterface(smmu: number, security: SecurityState, streams: readonly BootStream[]): DriverEntry {
+    this.life.beat();
     const driver = this.#driver(smmu, security);
     const booted = boot(driver, streams, this.#buffers(smmu));
     const faults = new FaultHandler(

@@ -7,6 +7,7 @@ import { type Translation, traceTranslation } from '../explain/trace.js';
 import type { CacheSettings } from '../smmu/config.js';
 import type { Transaction } from '../smmu/transaction.js';
 import { type PlannedSmmu, planScenario } from './configure.js';
+import type { DriverState } from './driver.js';
 import { type PlacedScenario, readScenarios } from './files.js';
 import { InProcessDriver } from './in-process-driver.js';
 import { MemoryPool, type ScenarioMemory } from './memory.js';
@@ -43,7 +44,16 @@ class TracingDriver extends InProcessDriver {
   constructor(smmus: ReadonlyMap<string, PlannedSmmu>, memory: ScenarioMemory) {
     super(smmus, memory);
     this.#smmus = smmus;
-    for (const smmu of smmus.keys()) this.tbu(smmu).recordOrigins(true);
+    this.#recordOrigins();
+  }
+
+  override restore(state: DriverState): void {
+    super.restore(state);
+    this.#recordOrigins();
+  }
+
+  #recordOrigins(): void {
+    for (const smmu of this.#smmus.keys()) this.tbu(smmu).recordOrigins(true);
   }
 
   override translate(smmu: string, transaction: Transaction): void {

@@ -2,7 +2,8 @@
 
 /**
  * `foreign`: not a snapshot. `version`: written by a newer smmulator. `truncated`, `damaged`: not what was written.
- * `malformed`: written by no smmulator. `mismatch`: of another machine. `unreadable`, `unwritable`: the file system refuses.
+ * `malformed`: written by no smmulator. `mismatch`: of another machine. `unsupported`: the machine
+ * has parts that no snapshot holds. `unreadable`, `unwritable`: the file system refuses.
  */
 export type SnapshotProblem =
   | 'foreign'
@@ -11,6 +12,7 @@ export type SnapshotProblem =
   | 'damaged'
   | 'malformed'
   | 'mismatch'
+  | 'unsupported'
   | 'unreadable'
   | 'unwritable';
 

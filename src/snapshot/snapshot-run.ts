@@ -1,9 +1,10 @@
 /** Runs that leave a snapshot, and runs that begin with one. */
 import type { Machine } from '../machine/types.js';
-import { accessesOf } from '../runtime/machine-state.js';
+import { accessesOf, refuseAccelerated } from '../runtime/machine-state.js';
 import type { RunProgress, RunReport } from '../runtime/report.js';
 import { type PausePoint, type RunOptions, runMachine } from '../runtime/run.js';
-import type { CacheChoice } from '../smmu/state.js';
+import { type CacheChoice, StateError } from '../smmu/state.js';
+import { SnapshotError } from './error.js';
 import { forMachine, type Snapshot, writeSnapshot } from './snapshot-file.js';
 
 export interface SnapshotOrder {
@@ -26,7 +27,7 @@ export interface TakenSnapshot {
 /**
  * Runs a machine's workload and takes a snapshot on the way: everything is brought to rest, written, and goes on or ends.
  * @returns the run's report; `snapshot` is absent when the workload ended before its moment, which is a failure of the run.
- * @throws SnapshotError when the file cannot be written, MachineFailure when a thread dies.
+ * @throws SnapshotError when the file cannot be written or the machine not be kept, MachineFailure when a thread dies.
  */
 export async function runWithSnapshot(
   machine: Machine,
@@ -35,6 +36,7 @@ export async function runWithSnapshot(
   onProgress: (progress: RunProgress) => void = () => {},
 ): Promise<{ readonly report: RunReport; readonly snapshot?: TakenSnapshot }> {
   const { file, at, caches = 'kept', thenEnd = false } = order;
+  refuseUnkept(machine);
   const taken: TakenSnapshot[] = [];
   const report = await runMachine(
     machine,
@@ -68,4 +70,14 @@ export async function restoreMachine(
   const { machine, ...rest } = options;
   const from = machine === undefined ? snapshot : forMachine(snapshot, machine);
   return await runMachine(from.machine, { ...rest, from }, onProgress);
+}
+
+/** Before anything is started: a machine that cannot be kept. */
+function refuseUnkept(machine: Machine): void {
+  try {
+    refuseAccelerated(machine);
+  } catch (error) {
+    if (error instanceof StateError) throw new SnapshotError('unsupported', error.message);
+    throw error;
+  }
 }

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { loadMachine } from '../../src/machine/load.js';
 import type { Machine } from '../../src/machine/types.js';
 import type { GuestMemory } from '../../src/memory/guest-memory.js';
+import type { RunningMachine } from '../../src/runtime/coordinator.js';
 import type { MachineState } from '../../src/runtime/machine-state.js';
 import type { RunReport } from '../../src/runtime/report.js';
 import { type PausePoint, runMachine } from '../../src/runtime/run.js';
@@ -121,6 +122,19 @@ describe('A47: a machine that pauses, and one that goes on from its state', asyn
       return;
     }
     expect.unreachable('no pause met a stalled access');
+  });
+
+  it('devices that were plugged in are no part of a state: none is taken, and the run says why', async () => {
+    const save = async () => expect.unreachable();
+    const pause = { at: { kind: 'step', step: 1 }, caches: 'kept', thenEnd: false, save } as const;
+    const beside = async (running: RunningMachine) => {
+      const { device } = await running.plugDevice(
+        '{ id: late, type: dma-engine, bus: pcie.1, addr: "05.0" }',
+      );
+      expect(device).toMatchObject({ id: 'late' });
+    };
+    const { failures } = await runMachine(machine(), { pause, beside });
+    expect(failures).toEqual(['no snapshot: devices were plugged in or unplugged since the machine started']);
   });
 
   it('a moment that does not come is a failure of the run', async () => {

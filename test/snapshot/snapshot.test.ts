@@ -331,3 +331,16 @@ describe('a file that cannot be written', () => {
     await expect(readSnapshot(join(here, 'absent'))).rejects.toMatchObject({ problem: 'unreadable' });
   });
 });
+
+describe('a machine that no snapshot holds', () => {
+  it('with an accelerated SMMU is refused before it is started, by the name of that', async () => {
+    const path = fileURLToPath(new URL('../../machines/accelerated.yaml', import.meta.url));
+    const accelerated = machineOf([], readFileSync(path, 'utf8'));
+    const { id } = accelerated.smmus.find(({ accel }) => accel !== undefined)!;
+    const refused = runWithSnapshot(accelerated, { file: join(folder, 'no.snap'), at: { kind: 'boot' } });
+    await expect(refused).rejects.toMatchObject({
+      problem: 'unsupported',
+      message: expect.stringMatching(`^${id}: `),
+    });
+  });
+});
