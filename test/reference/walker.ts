@@ -6,7 +6,8 @@
  * granules 4KB, 16KB and 64KB, 52-bit addresses by LPA (64KB) and DS (4KB, 16KB), hierarchical attributes,
  * permissions (D8.4), access flag, NSTable.
  * Leaves out: whether parameters are legal at all (that is C_BAD_CD or C_BAD_STE, decided before a walk),
- * hardware update of AF and dirty state, VMSAv9-128, stage 1 permission indirection.
+ * VMSAv9-128, stage 1 permission indirection. Of hardware updates (D8.5) it tells what they would be made to; whoever
+ * calls it makes them.
  */
 
 export type GranuleKiB = 4 | 16 | 64;
@@ -40,6 +41,17 @@ export interface Stage1Params {
   readonly ns?: boolean;
   /** Only one half of the address space exists (StreamWorlds EL2 and EL3). */
   readonly singleRange?: boolean;
+  readonly updates?: HardwareUpdates;
+}
+
+/** D8.5: what hardware manages. */
+export interface HardwareUpdates {
+  /** The Access flag: one that is clear does not fault. */
+  readonly HA: boolean;
+  /** The dirty state. */
+  readonly HD: boolean;
+  /** Told of each Table descriptor on the way, with FEAT_HAFT. */
+  readonly onTable?: (address: bigint, value: bigint) => void;
 }
 
 export interface Stage2Params {
@@ -56,6 +68,7 @@ export interface Stage2Params {
   readonly LPA?: boolean;
   /** STE.S2AFFD. */
   readonly AFFD?: boolean;
+  readonly updates?: HardwareUpdates;
 }
 
 export interface Fault {
@@ -79,6 +92,8 @@ interface Leaf {
   readonly sizeBytes: bigint;
   readonly contiguous: boolean;
   readonly AF: boolean;
+  /** Writable-clean: the permissions are given as though it were writable-dirty. */
+  readonly clean: boolean;
   readonly SH: number;
   /** Descriptors visited, root first, as (level, address, value). */
   readonly visited: readonly Visit[];
@@ -182,7 +197,7 @@ function descend(
   geometry: Geometry,
   input: bigint,
   read: (address: bigint, level: number) => bigint | undefined,
-  onTable: (value: bigint) => void,
+  onTable: (value: bigint, address: bigint) => void,
 ): RawResult {
   const { granule, inputBits, startLevel, outputBits } = geometry;
   const visited: Visit[] = [];
@@ -210,11 +225,11 @@ function descend(
     }
     table = addressIn(geometry, value, PAGE_BITS[granule]);
     if (table >> BigInt(outputBits) !== 0n) return { fault: 'address-size', level };
-    onTable(value);
+    onTable(value, address);
   }
 }
 
-function leafOf(raw: RawLeaf, visited: Visit[], DS: boolean): Leaf {
+function leafOf(raw: RawLeaf, visited: Visit[], DS: boolean, clean: boolean): Leaf {
   return {
     kind: 'ok',
     output: raw.output,
@@ -224,10 +239,16 @@ function leafOf(raw: RawLeaf, visited: Visit[], DS: boolean): Leaf {
     sizeBytes: 1n << BigInt(raw.shift),
     contiguous: bit(raw.value, 52),
     AF: bit(raw.value, 10),
+    clean,
     // With DS bits [9:8] are address bits; shareability comes from the CD or STE.
     SH: DS ? 0 : Number(field(raw.value, 9, 8)),
     visited,
   };
+}
+
+/** D8.5.2: DBM gives the dirty state of a leaf into the hands of hardware. */
+function isCandidate(updates: HardwareUpdates | undefined, value: bigint): boolean {
+  return updates?.HA === true && updates.HD && bit(value, 51);
 }
 
 /** Which half of the address space a VA lies in, or undefined where it lies in neither. */
@@ -274,7 +295,8 @@ export function walkStage1(params: Stage1Params, readDescriptor: ReadDescriptor)
     geometry,
     field(params.va, inputBits - 1, 0),
     (address) => readDescriptor(address, ns),
-    (value) => {
+    (value, address) => {
+      params.updates?.onTable?.(address, value);
       ns = ns || bit(value, 63); // NSTable is no permission: HADx does not turn it off.
       if (hierarchyOff) return;
       APTable |= Number(field(value, 62, 61));
@@ -284,12 +306,14 @@ export function walkStage1(params: Stage1Params, readDescriptor: ReadDescriptor)
   );
   if ('fault' in result) return fault(result.fault, result.level);
   const { value, level } = result.leaf;
-  if (!bit(value, 10) && !params.AFFD) return fault('access-flag', level);
+  if (!bit(value, 10) && !params.AFFD && !params.updates?.HA) return fault('access-flag', level);
   let AP = Number(field(value, 7, 6));
+  const clean = isCandidate(params.updates, value) && (AP & 2) !== 0 && (APTable & 2) === 0;
+  if (clean) AP &= ~2;
   if (APTable & 1) AP &= ~1; // no unprivileged access
   if (APTable & 2) AP |= 2; // no write
   return {
-    ...leafOf(result.leaf, result.visited, geometry.DS),
+    ...leafOf(result.leaf, result.visited, geometry.DS, clean),
     stage: 1,
     range,
     AP,
@@ -327,15 +351,16 @@ export function walkStage2(params: Stage2Params, readDescriptor: ReadDescriptor)
     geometry,
     params.ipa,
     (address) => readDescriptor(address, true),
-    () => {},
+    (value, address) => params.updates?.onTable?.(address, value),
   );
   if ('fault' in result) return fault(result.fault, result.level);
   const { value, level } = result.leaf;
-  if (!bit(value, 10) && !params.AFFD) return fault('access-flag', level);
+  if (!bit(value, 10) && !params.AFFD && !params.updates?.HA) return fault('access-flag', level);
+  const clean = isCandidate(params.updates, value) && !bit(value, 7);
   return {
-    ...leafOf(result.leaf, result.visited, geometry.DS),
+    ...leafOf(result.leaf, result.visited, geometry.DS, clean),
     stage: 2,
-    S2AP: Number(field(value, 7, 6)),
+    S2AP: Number(field(value, 7, 6)) | (clean ? 2 : 0),
     XN: Number(field(value, 54, 53)),
     MemAttr: Number(field(value, 5, 2)),
   };

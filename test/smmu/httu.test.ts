@@ -223,6 +223,22 @@ describe('the update itself', () => {
   });
 });
 
+test('G16, 3.14: a speculative fill changes no descriptor', () => {
+  const L3 = 0x16_0000;
+  for (const neighbour of [AP1 | AP2 | DBM, AP1 | AP2 | DBM | AF]) {
+    const bench = stage1(0n, {}, { caches: { speculativeFills: true } });
+    bench.store64(L1, BigInt(L2) | 3n);
+    bench.store64(L2, BigInt(L3) | 3n);
+    bench.store64(L3, PA | NG | 3n | neighbour);
+    bench.store64(L3 + 8, (PA + 0x1000n) | NG | 3n | AP1);
+    expect(bench.access({ ...write, iova: 0x1000 }).outcome).toBe('ok');
+    expect(leaf(bench, L3 + 8)).toBe(AF);
+    expect(leaf(bench, L3)).toBe(neighbour & ~AP1);
+    expect(bench.access({ ...write, iova: 0 }).outcome).toBe('ok');
+    expect(leaf(bench, L3)).toBe(AF | DBM);
+  }
+});
+
 describe.each(CACHES)('stage 2, caches %s', (_, caches) => {
   function stage2(descriptor: bigint, ste: SteFields = {}): TbuBench {
     const bench = new TbuBench({ ...caches, idr: HTTU(3) });
@@ -306,6 +322,13 @@ describe.each(CACHES)('both stages, caches %s', (_, caches) => {
     expect(flags(bench, S2_L1 + 8)).toBe(AF | DBM);
     expect(bench.access(write).outcome).toBe('ok');
     expect([leaf(bench, L2), flags(bench, S2_L1 + 8)]).toEqual([AF | DBM, AF | S2W | DBM]);
+  });
+
+  test('G16, 3.13.5: where stage 2 alone is clean, a write after a read still dirties it', () => {
+    const bench = nested(AF, S2R | S2W | AF, S2R | DBM | AF);
+    expect([bench.access(read).outcome, bench.access(write).outcome]).toEqual(['ok', 'ok']);
+    expect(flags(bench, S2_L1 + 8)).toBe(AF | S2W | DBM);
+    expect(leaf(bench, L2)).toBe(AF);
   });
 
   test('G16, 7.3.16: where stage 2 forbids the update, F_PERMISSION with CLASS TT, and TTRnW 0: a write', () => {

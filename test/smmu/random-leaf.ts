@@ -16,8 +16,9 @@ export function randomStage1Leaf(
   const attributes =
     (BigInt(r.below(8)) << 2n) |
     (BigInt(r.below(4)) << 6n) |
-    (r.chance(92) ? 1n << 10n : 0n) |
+    (r.chance(88) ? 1n << 10n : 0n) |
     (r.chance(60) ? 1n << 11n : 0n) |
+    (r.chance(60) ? 1n << 51n : 0n) |
     (r.chance(20) ? 1n << 52n : 0n) |
     (r.chance(30) ? 1n << 53n : 0n) |
     (r.chance(30) ? 1n << 54n : 0n);
@@ -31,7 +32,8 @@ export function randomStage2Leaf(r: Random, shape: TableShape, level: number): b
   const attributes =
     (BigInt(r.below(16)) << 2n) |
     (BigInt(r.chance(60) ? 3 : r.below(4)) << 6n) |
-    (r.chance(92) ? 1n << 10n : 0n) |
+    (r.chance(88) ? 1n << 10n : 0n) |
+    (r.chance(60) ? 1n << 51n : 0n) |
     (r.chance(20) ? 1n << 52n : 0n) |
     (BigInt(r.chance(50) ? 0 : r.below(4)) << 53n);
   return addressField(shape, out) | attributes | (level === 3 ? 3n : 1n);
