@@ -5,6 +5,12 @@
 
 export { formatEvent } from './arch/events.js';
 export { NON_SECURE, SECURE, type SecurityState } from './arch/security.js';
+export { IommufdError } from './iommufd/errors.js';
+export { type HostDevice, HostSmmu } from './iommufd/host-smmu.js';
+export { type FaultPoint, Iommufd } from './iommufd/iommufd.js';
+export { AcceleratedSmmu } from './iommufd/vsmmu/accelerated-smmu.js';
+export { type AccelObserver, BindError } from './iommufd/vsmmu/guest-devices.js';
+export { VfioCore, type VfioDevice } from './iommufd/vsmmu/vfio-core.js';
 export type { Diagnostic } from './machine/diagnostics.js';
 export { loadMachine, OverrideError } from './machine/load.js';
 export type { DeviceInstance, Machine, WorkloadStep } from './machine/types.js';
@@ -37,3 +43,5 @@ export {
   type TakenSnapshot,
 } from './snapshot/snapshot-run.js';
 export { SmmuDriver } from './software/driver.js';
+export { PageAllocator } from './software/page-allocator.js';
+export { type SmmuPort, SpaceMemory } from './software/port.js';

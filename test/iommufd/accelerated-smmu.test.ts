@@ -1,6 +1,6 @@
 /** The VMM's side of an accelerated SMMU: binding, following the guest's registers and STEs, failures. */
 import { describe, expect, test } from 'vitest';
-import { C_BAD_STE, C_BAD_STREAMID, F_TRANSLATION } from '../../src/arch/events.js';
+import { C_BAD_CD, C_BAD_STE, C_BAD_STREAMID, F_TRANSLATION } from '../../src/arch/events.js';
 import { encode } from '../../src/arch/layout.js';
 import { BANKS } from '../../src/arch/registers.js';
 import { NON_SECURE } from '../../src/arch/security.js';
@@ -9,7 +9,7 @@ import type { FaultPoint } from '../../src/iommufd/iommufd.js';
 import { resolveAuto } from '../../src/iommufd/vsmmu/capabilities.js';
 import { BindError } from '../../src/iommufd/vsmmu/guest-devices.js';
 import { OK } from '../../src/smmu/transaction.js';
-import { cfgiAll, tlbiNHASID, tlbiNSNHAll } from '../../src/software/commands.js';
+import { cfgiAll, cfgiSTE, tlbiNHASID, tlbiNSNHAll } from '../../src/software/commands.js';
 import { CommandError } from '../../src/software/port.js';
 import { GUEST_RAM, Guest, guestIdRegisters, Host, type IdChoices, idRegisters, request } from './bench.js';
 
@@ -333,6 +333,17 @@ describe("the guest's STEs", () => {
     guest.memory.store64(steAddress(guest) + 8, before | (BigInt(words[3]!) << 32n) | BigInt(words[2]!));
     driver.commands.sync([cfgiAll(NON_SECURE)]);
     expect([guest.attachedTo(vfio), access(0x1040)]).toEqual(['translate', 0x5040]);
+  });
+
+  test('CFGI_STE takes the CDs along, also where the STE is the one that it was (IHI 0070 4.3.1)', () => {
+    const { guest, access, driver, context } = setUpTranslating();
+    expect(access(0x1040)).toBe(0x5040);
+    // V is bit 31.
+    guest.memory.store64(context.cd, guest.memory.load64(context.cd) & ~0x8000_0000n);
+    expect(access(0x1040)).toBe(0x5040);
+    driver.commands.sync([cfgiSTE(8, NON_SECURE, true)]);
+    expect(access(0x1040)).toBeUndefined();
+    expect(eventsOf(driver)).toEqual([[C_BAD_CD, 8]]);
   });
 
   test('a StreamID beyond the Stream table is reported as C_BAD_STREAMID, with the StreamID of the guest', () => {
