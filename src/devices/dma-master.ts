@@ -100,7 +100,9 @@ export class DmaMaster {
   readonly counters: DmaCounters[];
   readonly #steps: readonly DmaStep[];
   readonly #port: AccessPort;
+  /** What a copy has on its way. */
   readonly #buffer = new Uint8Array(BOUNDARY_BYTES);
+  readonly #passing: Uint8Array;
   #index = 0;
   #pass = 0;
   #done = 0;
@@ -110,8 +112,17 @@ export class DmaMaster {
   /** A copy has read the bytes that it writes next; 0 when it has not. */
   #held = 0;
 
-  /** @param steps run in order; `counters` has one entry for each. */
-  constructor(steps: readonly DmaStep[], port: AccessPort) {
+  /**
+   * @param steps run in order; `counters` has one entry for each.
+   * @param passing 4 KiB for what an access moves. Nothing stays there between two accesses, so masters of one thread may
+   * share it; the thread's bounce buffer is several times as fast as memory of one's own.
+   */
+  constructor(
+    steps: readonly DmaStep[],
+    port: AccessPort,
+    passing: Uint8Array = new Uint8Array(BOUNDARY_BYTES),
+  ) {
+    this.#passing = passing;
     this.#steps = steps;
     this.#port = port;
     this.counters = steps.map(noCounters);
@@ -204,8 +215,8 @@ export class DmaMaster {
   #fill(step: DmaStep, counters: DmaCounters): Outcome {
     const size = this.#size(step);
     const { lo, hi } = this.#source;
-    fillPattern(step.pattern, lo, hi, this.#buffer, 0, size);
-    const outcome = this.#port.write(lo, hi, this.#buffer, 0, size);
+    fillPattern(step.pattern, lo, hi, this.#passing, 0, size);
+    const outcome = this.#port.write(lo, hi, this.#passing, 0, size);
     if (outcome === STALL) return outcome;
     this.#count(counters, outcome, size);
     this.#advance(step, size);
@@ -215,10 +226,10 @@ export class DmaMaster {
   #read(step: DmaStep, counters: DmaCounters, check: boolean): Outcome {
     const size = this.#size(step);
     const { lo, hi } = this.#source;
-    const outcome = this.#port.read(lo, hi, this.#buffer, 0, size);
+    const outcome = this.#port.read(lo, hi, this.#passing, 0, size);
     if (outcome === STALL) return outcome;
     const ok = this.#count(counters, outcome, size);
-    if (ok && check) counters.mismatches += countMismatches(step.pattern, lo, hi, this.#buffer, 0, size);
+    if (ok && check) counters.mismatches += countMismatches(step.pattern, lo, hi, this.#passing, 0, size);
     this.#advance(step, size);
     return outcome;
   }

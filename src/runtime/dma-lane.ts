@@ -105,7 +105,7 @@ export class LaneDevice {
         : new TranslatedPort(device, tbu.tbu, tbu.spaces);
     this.#presence = new Presence(view.control, work.device);
     this.#presence.begin();
-    this.#master = new DmaMaster(work.steps, this.#port);
+    this.#master = new DmaMaster(work.steps, this.#port, view.memory.bounce);
     this.#tbu = tbu;
     this.#control = view.control;
     this.#statistics = view.control.offsets.devices[work.device]!;

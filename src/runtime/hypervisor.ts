@@ -8,12 +8,11 @@ import { NON_SECURE } from '../arch/security.js';
 import { HostSmmu } from '../iommufd/host-smmu.js';
 import { AcceleratedSmmu } from '../iommufd/vsmmu/accelerated-smmu.js';
 import { VfioCore } from '../iommufd/vsmmu/vfio-core.js';
-import type { Machine } from '../machine/types.js';
 import type { TcuIo } from '../smmu/tcu/tcu.js';
 import { SmmuDriver } from '../software/driver.js';
 import { type SmmuPort, SpaceMemory } from '../software/port.js';
 import { kernelAllocator } from './boot-plan.js';
-import type { MachineView } from './shared-machine.js';
+import { guestsOf, type MachineView } from './shared-machine.js';
 
 /** Records of the physical event queue, so that a burst of faults is not lost. */
 const LOG2_EVENTS = 12;
@@ -23,11 +22,6 @@ export interface GuestWiring {
   readonly io: TcuIo;
   /** Memory of its register file, where other threads share it. */
   readonly registers?: ArrayBufferLike;
-}
-
-/** Indexes of the accelerated SMMUs on a physical one. */
-export function guestsOf(machine: Machine, host: number): number[] {
-  return [...machine.smmus.keys()].filter((index) => machine.smmus[index]!.accel === host);
 }
 
 export class Hypervisor {

@@ -60,6 +60,11 @@ export function shareMachine(
   return { shared, view };
 }
 
+/** Indexes of the accelerated SMMUs on a physical one. */
+export function guestsOf(machine: Machine, host: number): number[] {
+  return [...machine.smmus.keys()].filter((index) => machine.smmus[index]!.accel === host);
+}
+
 /** The thread indices of a machine's guest memory; thread 0 is the coordinator. */
 export const memoryThreads = {
   smmu: (index: number) => 1 + index,

@@ -16,11 +16,10 @@ import {
   TCU_INVALIDATIONS,
   WAITING,
 } from './control.js';
-import { guestsOf, Hypervisor } from './hypervisor.js';
-import { DirectPort, type LocalSmmu } from './in-process-machine.js';
+import type { LocalSmmu } from './in-process-machine.js';
 import { type InterruptName, interruptOffset } from './interrupts.js';
 import { MailboxReceiver } from './mailbox.js';
-import { MachineView, memoryThreads, type SharedMachine } from './shared-machine.js';
+import { guestsOf, MachineView, memoryThreads, type SharedMachine } from './shared-machine.js';
 import { Signal } from './signal.js';
 import type { SmmuApi, TcuStatistics } from './smmu-api.js';
 import { SharedTbuChannel } from './tbu-channel.js';
@@ -97,7 +96,9 @@ export class SmmuThread {
     return {
       start: async () => {
         // A defect must end the thread, with its message, and not a promise that nobody holds.
-        this.run().catch((error) => setImmediate(() => throwOn(error)));
+        const end = (error: unknown) => void setImmediate(() => throwOn(error));
+        await this.#startGuests().catch(end);
+        this.run().catch(end);
       },
       statistics: async (smmu) => ({
         ...(this.#guests.find((guest) => guest.index === smmu)?.smmu ?? this).tcu.counters,
@@ -115,7 +116,6 @@ export class SmmuThread {
 
   /** Runs until the machine fails; the coordinator ends the thread otherwise. */
   async run(): Promise<void> {
-    this.#startGuests();
     let busyTurns = 0;
     while (!this.#stopped()) {
       this.#life.state = RUNNING;
@@ -145,9 +145,12 @@ export class SmmuThread {
   }
 
   /** The kernel and the VMMs of guests run in this thread; what they wait for is this SMMU alone. */
-  #startGuests(): void {
+  async #startGuests(): Promise<void> {
     const { machine, control } = this.#view;
     if (guestsOf(machine, this.#smmu).length === 0) return;
+    // Half of what a thread would load, and a quarter of its start, for the few SMMUs whose host runs guests.
+    const { Hypervisor } = await import('./hypervisor.js');
+    const { DirectPort } = await import('./in-process-machine.js');
     const own: LocalSmmu = {
       readRegister: (offset, sizeBytes, security) => this.tcu.readRegister(offset, sizeBytes, security),
       writeRegister: (offset, sizeBytes, value, security) =>
