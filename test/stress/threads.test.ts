@@ -22,7 +22,7 @@ function stress(name: string, durationMs: number, mutate?: MutationName): Promis
   return runThreaded(machineOf(name), mutate === undefined ? options : { ...options, mutate });
 }
 
-describe('H1, H2: profile everything in threads', () => {
+describe('H1, H2: profile everything in threads', { timeout: 60_000 + CLEAN_MS }, () => {
   it.each(['virt-3-smmus', 'secure-island'])(
     '%s: nothing is found, and every access is judged',
     async (name) => {
