@@ -45,3 +45,7 @@ export {
 export { SmmuDriver } from './software/driver.js';
 export { PageAllocator } from './software/page-allocator.js';
 export { type SmmuPort, SpaceMemory } from './software/port.js';
+export { runDeterministic } from './stress/deterministic.js';
+export type { StressReport } from './stress/report.js';
+export { renderHtml } from './stress/report-html.js';
+export { runThreaded } from './stress/threads.js';

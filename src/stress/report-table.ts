@@ -10,7 +10,7 @@ import { verdict } from './verdict.js';
 export function renderTables(report: StressReport): string {
   const timed = report.elapsedMs !== null;
   const parts = [renderSmmus(report, timed), renderDevices(report, timed)];
-  if (report.operations.length > 0) parts.push(renderOperations(report, timed));
+  if (report.operations.length > 0) parts.push(renderOperations(report));
   parts.push(...report.findings.map(renderFinding));
   if (report.failure !== null) parts.push(`failure: ${report.failure}`);
   parts.push(`${report.machine}: ${verdict(report)}`);
@@ -39,12 +39,14 @@ function renderDevices({ devices }: StressReport, timed: boolean): string {
   return rightTable([...head, ...latencyHead(timed)], rows, 3);
 }
 
-function renderOperations({ operations }: StressReport, timed: boolean): string {
-  const rows = operations.map(({ actor, operation, count, latency }) => [
-    ...[actor, operation, countText(count)],
-    ...latencyCells(latency, timed),
-  ]);
-  return rightTable(['software', 'operation', 'count', ...latencyHead(timed)], rows, 2);
+/** How often each interface's software did what; latencies are in the page and in the document. */
+function renderOperations({ operations }: StressReport): string {
+  const actors = [...new Set(operations.map(({ actor }) => actor))];
+  const names = [...new Set(operations.map(({ operation }) => operation))];
+  const countOf = (actor: string, name: string) =>
+    operations.find((one) => one.actor === actor && one.operation === name)?.count ?? 0;
+  const rows = names.map((name) => [name, ...actors.map((actor) => countText(countOf(actor, name)))]);
+  return rightTable(['software', ...actors], rows, 1);
 }
 
 function renderFinding({ kind, actor, summary, details }: Finding): string {
