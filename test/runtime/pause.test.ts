@@ -25,15 +25,16 @@ devices:
   - { id: nic1, type: dma-engine, bus: pcie.1, addr: "02.0" }
 software:
   - { device: nic0, mappings: [{ iova: 0x10000, size: 256KiB }] }
-  - { device: disk0, faults: stall, mappings: [{ iova: 0x10000, size: 128KiB, populate: on-fault }] }
+  - { device: disk0, faults: stall, mappings: [{ iova: 0x10000, size: 64KiB, populate: on-fault }, { iova: 0x40000000, size: 64KiB, populate: on-fault }] }
   - { device: nic1, mappings: [{ iova: 0x10000, size: 64KiB, access: r }, { iova: 0x30000, size: 64KiB }] }
 workload:
   - { device: nic0, op: fill, iova: 0x10000, size: 128KiB, block: 512, pattern: 1 }
   - { device: nic0, op: copy, iova: 0x10000, to: 0x30000, size: 64KiB, block: 256 }
-  - { device: disk0, op: fill, iova: 0x10000, size: 128KiB, block: 1KiB, pattern: 2 }
+  - { device: disk0, op: fill, iova: 0x10000, size: 64KiB, block: 1KiB, pattern: 2 }
   - { device: nic1, op: fill, iova: 0x10000, size: 8KiB, block: 4KiB, repeat: 3, expect: F_PERMISSION }
   - { device: nic1, op: fill, iova: 0x30000, size: 64KiB, block: 256, repeat: 4, pattern: 3 }
-  - { device: disk0, op: check, iova: 0x10000, size: 128KiB, block: 4KiB, pattern: 2 }
+  - { device: disk0, op: fill, iova: 0x40000000, size: 64KiB, block: 1KiB, pattern: 4 }
+  - { device: disk0, op: check, iova: 0x10000, size: 64KiB, block: 4KiB, pattern: 2 }
 `;
 
 function machine(): Machine {
@@ -94,8 +95,9 @@ describe('A47: a machine that pauses, and one that goes on from its state', asyn
 
   it.each<[string, PausePoint, CacheChoice]>([
     ['after boot', { kind: 'boot' }, 'kept'],
-    ['after step 4', { kind: 'step', step: 4 }, 'kept'],
-    ['after 150 accesses', { kind: 'accesses', accesses: 150 }, 'dropped'],
+    // What was mapped on fault is in tables whose memory the software must not use again.
+    ['after step 3', { kind: 'step', step: 3 }, 'dropped'],
+    ['after 150 accesses', { kind: 'accesses', accesses: 150 }, 'kept'],
   ])(
     '%s: the run that paused and the one that took its state end as one that did neither',
     async (_name, at, caches) => {
