@@ -8,6 +8,7 @@ import {
   DESC_AP2,
   DESC_APTABLE0,
   DESC_APTABLE1,
+  DESC_DBM,
   DESC_NG,
   DESC_NS,
   DESC_NSTABLE,
@@ -76,6 +77,7 @@ function stage1Attributes(lo: number, hi: number): string[] {
   const said = [`AP=0b${((lo >>> 6) & 3).toString(2).padStart(2, '0')} ${access} ${who}`];
   if ((hi & DESC_UXN) !== 0) said.push('UXN');
   if ((hi & DESC_PXN) !== 0) said.push('PXN');
+  if ((hi & DESC_DBM) !== 0) said.push('DBM');
   said.push((lo & DESC_AF) !== 0 ? 'AF=1' : 'AF=0 (not accessed yet)');
   said.push((lo & DESC_NG) !== 0 ? 'nG (this ASID)' : 'global');
   if ((lo & DESC_NS) !== 0) said.push('NS');
@@ -91,6 +93,7 @@ function stage2Attributes(lo: number, hi: number): string[] {
   const binary = (value: number) => `0b${value.toString(2).padStart(2, '0')}`;
   const said = [`S2AP=${binary(S2AP)} ${S2_ACCESS[S2AP]}`];
   if (XN !== 0) said.push(`XN=${binary(XN)}`);
+  if ((hi & DESC_DBM) !== 0) said.push('DBM');
   said.push((lo & DESC_AF) !== 0 ? 'AF=1' : 'AF=0 (not accessed yet)');
   said.push(`MemAttr=0b${((lo >>> 2) & 0xf).toString(2).padStart(4, '0')}`);
   return said;
