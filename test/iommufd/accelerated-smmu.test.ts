@@ -486,6 +486,7 @@ describe('capabilities', () => {
       '16 for the guest, 10 on the host',
     ],
     ['SSIDSIZE', {}, { IDR1: { SSIDSIZE: 8 } }, '8 for the guest, 4 on the host'],
+    ['HTTU', { IDR0: { HTTU: 1 } }, {}, '2 for the guest, 1 on the host'],
     ['TERM_MODEL', { IDR0: { TERM_MODEL: 1 } }, {}, '0 for the guest, 1 on the host'],
     ['RIL', { IDR3: { RIL: 0 } }, {}, '1 for the guest, 0 on the host'],
     ['OAS', { IDR5: { OAS: 2 } }, {}, '44 bits for the guest, 40 bits on the host'],

@@ -46,6 +46,7 @@ export function idRegisters(choices: IdChoices = {}): IdRegisters {
       ASID16: 1,
       VMID16: 1,
       CD2L: 1,
+      HTTU: 2,
       TTENDIAN: 2,
       STALL_MODEL: 1,
       ST_LEVEL: 1,

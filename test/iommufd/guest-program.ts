@@ -63,6 +63,8 @@ const GOOD_CD = {
   R: 1,
   S: 0,
   HAD0: 0,
+  HA: 0,
+  HD: 0,
   ENDI: 0,
 };
 const GOOD_STE = {
@@ -105,6 +107,8 @@ const leaf = fc.record({
   AF: fc.integer({ min: 0, max: 5 }).map((n) => n > 0),
   nG: bit,
   UXN: bit,
+  /** Writable-clean with AP[2]: the SMMU may make it writable (DDI 0487 D8.5). */
+  DBM: bit,
   flush: small(5),
 });
 const cd = fc.record({
@@ -133,6 +137,8 @@ const cd = fc.record({
       R: pick(1, 1, 0),
       S: pick(0, 0, 0, 0, 0, 1),
       HAD0: pick(0, 1),
+      HA: pick(0, 1),
+      HD: pick(0, 1),
       ENDI: pick(0, 0, 0, 0, 0, 1),
     }),
   ),
@@ -392,7 +398,7 @@ export class GuestSoftware {
     this.#issue([...choices[flush]!, tlbiNHAll(0)]);
   }
 
-  #leaf({ tree, block, index, valid, page, outside, AP, AF, nG, UXN, flush }: Of<'leaf'>): void {
+  #leaf({ tree, block, index, valid, page, outside, AP, AF, nG, UXN, DBM, flush }: Of<'leaf'>): void {
     const level = block ? 2 : 3;
     const size = block ? BLOCK_BYTES : 0x1000;
     const inside = at(0x40_0000) + Math.floor((page * 0x1000) / size) * size;
@@ -404,6 +410,7 @@ export class GuestSoftware {
       (AF ? 1n << 10n : 0n) |
       (nG ? 1n << 11n : 0n) |
       (UXN ? 1n << 54n : 0n) |
+      (DBM ? 1n << 51n : 0n) |
       (block ? 1n : 3n);
     this.#world.memory.store64(
       this.#table(tree, level) + entry * 8,
