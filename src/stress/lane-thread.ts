@@ -36,7 +36,7 @@ const BATCHES_PER_SAMPLE = 16;
 const BATCHES_PER_PUBLICATION = 32;
 /** Turns without work before the thread sleeps. */
 const IDLE_TURNS = 64;
-const NAP_MS = 1;
+const NAP_MS = 0.1;
 
 class StressDevice {
   readonly #actor: DmaActor;

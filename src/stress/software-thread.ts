@@ -23,7 +23,7 @@ const PUBLICATION_MS = 200;
 const TURNS_PER_LOOK = 256;
 /** Turns in which everybody waits, before the thread sleeps. */
 const IDLE_TURNS = 64;
-const NAP_MS = 1;
+const NAP_MS = 0.1;
 const POINTS_PER_NAP = 16;
 const POINT_MS = 0.1;
 /** An operation that takes longer will never end. */
