@@ -26,7 +26,6 @@ import {
   accessesOf,
   DISABLED_ABORT,
   DISABLED_BYPASS,
-  FIRST_TENURE,
   frameOf,
   framePA,
   frameSpace,
@@ -45,6 +44,9 @@ import { CONTEXTS, type InterfacePlan, LINES, SLOTS, type StreamPlan, type Stres
 const CANDIDATES_MAX = 64;
 /** Tenures of one slot whose last writes are remembered: the old and the new of a change, in each context, and the window. */
 const TENURES_PER_SLOT = 2 * CONTEXTS + 1;
+
+/** Stands for no tenure at all. */
+export const NO_TENURE = 0;
 
 /** Whom the checker asks, and tells. */
 export interface Witness {
@@ -82,10 +84,9 @@ export class AccessChecker {
   /** Last sequence number that this device wrote, by slot, line and tenure: [tenure, sequence] pairs. */
   readonly #written = new Int32Array(SLOTS * LINES * TENURES_PER_SLOT * 2);
 
-  /** The access that is being judged, and whether it already counts as wrong. */
+  /** The access that is being judged. */
   #slot = 0;
   #need = 0;
-  #wrong = false;
 
   constructor(
     plan: StressPlan,
@@ -108,7 +109,6 @@ export class AccessChecker {
   begin(slot: number): void {
     const ledger = this.#ledger;
     this.#slot = slot;
-    this.#wrong = false;
     this.#interfaceVersion = ledger.version(ledger.interfaceCell(this.#index));
     this.#streamVersion = ledger.version(this.#cell);
     for (let context = 0; context < CONTEXTS; context++) {
@@ -116,10 +116,14 @@ export class AccessChecker {
     }
   }
 
-  /** @returns the tenure of the page that a translation which succeeded leads to; 0 when it leads where it must not. */
+  /** @returns the tenure of the page that a translation leads to; {@link NO_TENURE} where it must not, or cannot be judged. */
   translated(transaction: Transaction, iova: number, slot: number): number {
-    if (transaction.outcome !== OK) return 0;
-    if (!this.#collect(transaction, iova)) return FIRST_TENURE;
+    if (transaction.outcome !== OK) return NO_TENURE;
+    if (!this.#collect(transaction, iova)) {
+      this.#statistics.unjudged++;
+      return NO_TENURE;
+    }
+    this.#statistics.checked++;
     const page = transaction.pa - ((iova - this.#plan.window) % this.#plan.granuleBytes);
     let known = false;
     for (let i = this.#count - 1; i >= 0; i--) {
@@ -135,19 +139,18 @@ export class AccessChecker {
         ? 'succeeded without permission'
         : `went to ${SECURITY_NAMES[transaction.space]} 0x${transaction.pa.toString(16)}, where slot ${slot} is not`,
     );
-    return 0;
+    return NO_TENURE;
   }
 
-  /** When everything of the access is over. */
-  finish(transaction: Transaction, outcome: Outcome, iova: number, slot: number): void {
+  /** When everything of the access is over, and it did not succeed. */
+  failed(transaction: Transaction, outcome: Outcome, iova: number, slot: number): void {
     if (!this.#collect(transaction, iova)) {
       this.#statistics.unjudged++;
       // Whatever event it caused cannot be told to be wrong.
-      if (outcome !== OK) this.#expect(transaction, iova, ANY_EVENT);
+      this.#expect(transaction, iova, ANY_EVENT);
       return;
     }
     this.#statistics.checked++;
-    if (outcome === OK) return;
     if (this.#aborts === 0 || transaction.outcome === OK) {
       const how = `${OUTCOME_NAMES[outcome]}, though slot ${slot} permits it`;
       this.#found('wrong-outcome', transaction, iova, how);
@@ -166,7 +169,6 @@ export class AccessChecker {
 
   /** Compares a line that was read with what its page must hold. */
   didRead(words: Int32Array, tenure: number, slot: number, line: number): void {
-    if (this.#wrong || tenure === FIRST_TENURE) return;
     const { writer, writers } = this.#stream;
     const own = line % writers === writer;
     const sequence = own ? this.#lastSequence(tenure, slot, line) : undefined;
@@ -292,7 +294,6 @@ export class AccessChecker {
   }
 
   #found(kind: FindingKind, transaction: Transaction, iova: number, how: string): void {
-    this.#wrong = true;
     const { write, instruction, privileged } = transaction;
     const what = `${privileged ? 'privileged' : 'unprivileged'} ${write ? 'write' : instruction ? 'fetch' : 'read'}`;
     this.#witness.report({

@@ -6,10 +6,10 @@ import { NON_SECURE } from '../arch/security.js';
 import type { AddressSpaces } from '../runtime/shared-machine.js';
 import type { Origin } from '../smmu/tbu/origin.js';
 import { ABORT, OK, type Outcome, Transaction } from '../smmu/transaction.js';
-import { AccessChecker } from './access-checker.js';
+import { AccessChecker, NO_TENURE } from './access-checker.js';
 import { type Actor, noStreamStatistics, type Progress, type StreamStatistics } from './actor.js';
 import type { Report } from './finding.js';
-import type { AccessLog, Ledger, Now } from './ledger.js';
+import type { AccessLog, Ledger } from './ledger.js';
 import { STREAM_TRANSLATES } from './legal.js';
 import { LINE_WORDS, lineStride, writeLine } from './pattern.js';
 import { LINE_BYTES, LINES, SLOTS, type StreamPlan, type StressPlan } from './plan.js';
@@ -131,7 +131,8 @@ export class DmaActor implements Actor {
     const random = this.#random;
     const transaction = this.#transaction;
     const slot = this.#anySlot();
-    const write = random.chance(50);
+    // With more streams than lines, the last ones have none of their own.
+    const write = this.#stream.writer < LINES && random.chance(50);
     const line = write ? this.#ownLine() : random.below(LINES);
     const iova = this.#window + slot * this.#granuleBytes + line * this.#stride;
     transaction.iovaLo = (iova % TWO_32) | 0;
@@ -142,10 +143,10 @@ export class DmaActor implements Actor {
     this.#log.start();
     this.#checker?.begin(slot);
     const outcome = this.#link.translate(transaction);
-    const tenure = this.#checker?.translated(transaction, iova, slot) ?? 0;
+    const tenure = this.#checker?.translated(transaction, iova, slot) ?? NO_TENURE;
     const done = outcome === OK ? this.#move(slot, line, tenure) : outcome;
     this.#count(done);
-    this.#checker?.finish(transaction, done, iova, slot);
+    if (done !== OK) this.#checker?.failed(transaction, done, iova, slot);
     this.#log.finish();
   }
 
@@ -157,25 +158,22 @@ export class DmaActor implements Actor {
     const random = this.#random;
     const any = random.below(SLOTS);
     const kind = random.below(100);
-    const { what, detail: context } = this.#ledger.now(this.#cell);
-    if (what !== STREAM_TRANSLATES || kind < STRAY_PERCENT) return any;
+    if (this.#ledger.what(this.#cell) !== STREAM_TRANSLATES || kind < STRAY_PERCENT) return any;
     if (kind < STRAY_PERCENT + RECENT_PERCENT) return random.pick(this.#recent);
-    const slot =
-      kind < STRAY_PERCENT + RECENT_PERCENT + CONTESTED_PERCENT
-        ? this.#find(context, any, ({ count }) => count > 1)
-        : this.#find(context, any, ({ what: tenure }) => tenure !== 0);
+    const slot = this.#find(any, kind < STRAY_PERCENT + RECENT_PERCENT + CONTESTED_PERCENT);
     this.#recent[random.below(this.#recent.length)] = slot;
     return slot;
   }
 
-  /** The first slot from a given one on of which this holds now, or that one. */
-  #find(context: number, from: number, holds: (now: Now) => boolean): number {
-    const { interface: index } = this.#stream;
-    for (let tries = 0; tries < SLOTS; tries++) {
-      const slot = (from + tries) % SLOTS;
-      if (holds(this.#ledger.now(this.#ledger.slotCell(index, context, slot)))) return slot;
+  /** The first slot from a given one on that is being changed, or that is mapped; that one, if there is none. */
+  #find(from: number, contested: boolean): number {
+    const ledger = this.#ledger;
+    const first = ledger.slotCell(this.#stream.interface, ledger.detail(this.#cell), 0);
+    for (let slot = from; ; ) {
+      if (contested ? ledger.count(first + slot) > 1 : ledger.what(first + slot) !== 0) return slot;
+      slot = slot + 1 === SLOTS ? 0 : slot + 1;
+      if (slot === from) return from;
     }
-    return from;
   }
 
   /** A line that no other stream writes. */
@@ -184,7 +182,9 @@ export class DmaActor implements Actor {
     return writer + writers * this.#random.below(Math.floor((LINES - 1 - writer) / writers) + 1);
   }
 
+  /** Where a checked access must not go, or nobody knows whether it may, it stops short of memory. */
   #move(slot: number, line: number, tenure: number): Outcome {
+    if (tenure === NO_TENURE && this.#checker !== undefined) return OK;
     const { pa, space, write } = this.#transaction;
     const memory = this.#link.spaces[space];
     if (!write) {

@@ -23,10 +23,6 @@ export interface Alternative {
   readonly detail: number;
 }
 
-export interface Now extends Alternative {
-  readonly count: number;
-}
-
 const DEPTH = 8;
 const ALTERNATIVES_MAX = 7;
 const STATE_WORDS = 16;
@@ -92,16 +88,18 @@ export class Ledger {
     return Atomics.load(this.#words, cell * CELL_WORDS);
   }
 
-  /** The first alternative that is legal now, and how many there are. */
-  now(cell: number): Now {
-    const words = this.#words;
-    const base = cell * CELL_WORDS;
-    const state = base + 16 + (Atomics.load(words, base) & (DEPTH - 1)) * STATE_WORDS;
-    return {
-      what: Atomics.load(words, state + 1),
-      detail: Atomics.load(words, state + 2),
-      count: Atomics.load(words, state),
-    };
+  /** How many alternatives are legal now. */
+  count(cell: number): number {
+    return Atomics.load(this.#words, this.#now(cell));
+  }
+
+  /** What the first alternative that is legal now says. */
+  what(cell: number): number {
+    return Atomics.load(this.#words, this.#now(cell) + 1);
+  }
+
+  detail(cell: number): number {
+    return Atomics.load(this.#words, this.#now(cell) + 2);
   }
 
   /**
@@ -122,6 +120,12 @@ export class Ledger {
       if (at === last) break;
     }
     return ((Atomics.load(words, base) - version) | 0) < DEPTH - 1;
+  }
+
+  /** Where a cell's newest state is. */
+  #now(cell: number): number {
+    const base = cell * CELL_WORDS;
+    return base + 16 + (Atomics.load(this.#words, base) & (DEPTH - 1)) * STATE_WORDS;
   }
 
   /** What a stream's devices and the software of its interface tell each other about accesses and events. */

@@ -24,7 +24,7 @@ export const CONTEXTS = 2;
 /** Frames of an interface in a PA space: as many as all slots of all contexts need at once, so that a free one is reused soon. */
 const FRAMES = 48;
 /** Lines of a page that are written and compared, evenly spread over it. */
-export const LINES = 16;
+export const LINES = 8;
 /** Bytes of a line: one access of a device, aligned, so that each of its double-words is single-copy atomic. */
 export const LINE_BYTES = 64;
 

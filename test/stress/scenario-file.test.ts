@@ -4,26 +4,28 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { replayFile } from '../../src/scenario/run-file.js';
-import type { DeterministicOptions, DeterministicReport } from '../../src/stress/deterministic.js';
+import type { DeterministicOptions } from '../../src/stress/deterministic.js';
 import type { MutationName } from '../../src/stress/mutation-names.js';
-import { printScenario } from '../../src/stress/scenario-file.js';
+import { printScenario, type ScenarioFile } from '../../src/stress/scenario-file.js';
 import { overlay, runner } from './machines.js';
 
 const SEEDS = 30;
 const machine = overlay();
 const run = runner(machine);
 
-/** The first run with this fault that finds a wrong access. */
-function failing(mutate: MutationName): { options: DeterministicOptions; report: DeterministicReport } {
+/** The scenario of the first run with this fault that needs no race, or of the first that does. */
+function scenarioOf(mutate: MutationName, reproduces: boolean): ScenarioFile {
   for (let seed = 1; seed <= SEEDS; seed++) {
     const options: DeterministicOptions = {
       ...{ seed, operations: 1000, profile: 'everything', check: true },
       mutate,
     };
     const report = run(options);
-    if (report.findings[0]?.legal !== undefined) return { options, report };
+    if (report.findings[0]?.legal === undefined) continue;
+    const scenario = printScenario(machine, options, report)!;
+    if (scenario.reproduces === reproduces) return scenario;
   }
-  throw new Error(`no wrong access with ${mutate}`);
+  throw new Error(`no such run with ${mutate}`);
 }
 
 async function replayed(text: string) {
@@ -43,18 +45,12 @@ describe('H6: a scenario made of a failing run', () => {
   it.each(['skip-tlbi', 'skip-cfgi'] as const)(
     'fails at its last step when it is replayed: %s',
     async (mutate) => {
-      const { options, report } = failing(mutate);
-      const scenario = printScenario(machine, options, report)!;
-      expect(scenario.reproduces).toBe(true);
-      const result = await replayed(scenario.text);
+      const result = await replayed(scenarioOf(mutate, true).text);
       expect(result).toMatchObject({ status: 'failed', difference: { stepNumber: result.steps } });
     },
   );
 
   it('says so when the SMMU that replays it does not have the fault', async () => {
-    const { options, report } = failing('ignore-asid');
-    const scenario = printScenario(machine, options, report)!;
-    expect(scenario.reproduces).toBe(false);
-    expect(await replayed(scenario.text)).toMatchObject({ status: 'ok' });
+    expect(await replayed(scenarioOf('ignore-asid', false).text)).toMatchObject({ status: 'ok' });
   });
 });
