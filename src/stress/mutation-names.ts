@@ -13,6 +13,7 @@ export const MUTATION_NAMES = [
   'dropped-cfgi',
   'wrong-asid',
   'short-range',
+  'ignore-leaf',
   'deaf-to-registers',
   // Faults in a TBU.
   'ignore-asid',

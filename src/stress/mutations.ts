@@ -200,6 +200,14 @@ export const MUTATIONS: Readonly<Record<MutationName, Mutation>> = {
         return true;
       }),
   },
+  'ignore-leaf': {
+    what: 'Leaf == 0 is taken for Leaf == 1; it shows with `caching: stale`, which keeps level 1 descriptors',
+    make: () =>
+      altersCommands((words) => {
+        if (isTlbi(words) || get(words, COMMAND.Opcode) === CMD_CFGI_STE) put(words, COMMAND.Leaf, 1);
+        return true;
+      }),
+  },
   'deaf-to-registers': {
     what: 'a TBU does not follow SMMUEN and GBPA once it translates',
     make: () => {

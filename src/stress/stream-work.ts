@@ -3,6 +3,7 @@
  * or by its CD, is bypassed, aborted or invalid for a while, and its level 2 table moves.
  */
 import type { CDTable } from '../software/cd-table.js';
+import { cfgiSTE } from '../software/commands.js';
 import { ABORT_STE, BYPASS_STE, contextDescriptor, stage1STE, stage2STE } from '../software/context.js';
 import type { Operation } from './command-flow.js';
 import type { SoftwareKit } from './kit.js';
@@ -91,11 +92,12 @@ export class StreamWork {
 
   /** Moves a level 2 Stream table. Nothing changes for any stream. */
   *moveTable(): Operation {
-    const { random, driver, flow } = this.#kit;
+    const { random, driver, flow, own } = this.#kit;
     const { StreamID } = random.pick(this.#streams);
-    for (const command of driver.moveStreamTable(StreamID)) {
+    for (const all of driver.moveStreamTable(StreamID)) {
       yield 'worked';
-      yield* flow.sync([command]);
+      // The STEs are what they were: the level 1 descriptor alone has to be forgotten (4.3.1).
+      yield* flow.sync([random.pick([all, cfgiSTE(StreamID, own.security, false)])]);
     }
   }
 

@@ -1,19 +1,28 @@
 /** H6: a failing run is made shorter, written as a file, and made again from it. */
 import { describe, expect, it } from 'vitest';
-import { type DeterministicOptions, runDeterministic } from '../../src/stress/deterministic.js';
+import type { DeterministicOptions, DeterministicReport } from '../../src/stress/deterministic.js';
 import { minimise } from '../../src/stress/minimise.js';
 import { parseSchedule, printSchedule, ScheduleFormatError } from '../../src/stress/schedule-file.js';
-import { overlay } from './machines.js';
+import { overlay, runner } from './machines.js';
 
+const SEEDS = 20;
 const machine = overlay();
-const options: DeterministicOptions = {
-  ...{ seed: 1, operations: 1000, check: true },
-  profile: 'everything',
-  mutate: 'dropped-invalidation',
-};
+const run = runner(machine);
+
+function firstFailure(): { options: DeterministicOptions; failing: DeterministicReport } {
+  for (let seed = 1; seed <= SEEDS; seed++) {
+    const options: DeterministicOptions = {
+      ...{ seed, operations: 1000, profile: 'everything', check: true },
+      mutate: 'dropped-invalidation',
+    };
+    const failing = run(options);
+    if (failing.findings.length > 0) return { options, failing };
+  }
+  throw new Error('no run fails');
+}
 
 describe('H6: a failing schedule', () => {
-  const failing = runDeterministic(machine, options);
+  const { options, failing } = firstFailure();
   const { report, runs } = minimise(machine, options, failing, 30);
 
   it('becomes shorter and fails in the same way', () => {
@@ -26,7 +35,7 @@ describe('H6: a failing schedule', () => {
   it('comes back from its file with the same report', () => {
     const file = parseSchedule(printSchedule(options, report));
     expect(file.machine).toBe('overlay');
-    expect(runDeterministic(machine, file.options)).toEqual(report);
+    expect(run(file.options)).toEqual(report);
   });
 
   it.each(['', '[]', '{}', '{"version":1,"kind":"stress-schedule","machine":"m","schedule":[-1]}'])(
