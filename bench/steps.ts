@@ -58,7 +58,7 @@ export const STEPS: readonly Step[] = [
   { rows: ['tracing', 'tracingMiss'], measure: ({ rig, turns }) => tracing(rig, turns) },
   {
     rows: ['scavenges'],
-    measure: async ({ translate, scale }) => [await translate.scavenges(TEN_MILLION * scale)],
+    measure: async ({ translate }) => [await translate.scavenges(TEN_MILLION)],
   },
   { rows: ['oneSmmu'], measure: ({ turns }) => scaling('oneSmmu', turns) },
   { rows: ['twoSmmus'], measure: ({ turns }) => scaling('twoSmmus', turns) },
