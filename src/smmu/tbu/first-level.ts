@@ -32,7 +32,8 @@ export class FirstLevel {
   #streams = NO_STREAMS;
   readonly #ownStreams: (StreamContext | undefined)[] = new Array(STREAMS).fill(undefined);
   readonly #tags = new Float64Array(PAGES).fill(EMPTY);
-  readonly #pages = new Float64Array(PAGES);
+  /** Physical addresses of the pages. */
+  readonly #bases = new Float64Array(PAGES);
   readonly #flags = new Int32Array(PAGES);
   /** There may be what an invalidation took. */
   #stale = false;
@@ -58,7 +59,7 @@ export class FirstLevel {
     const flags = this.#flags[slot]!;
     // Addresses of the TTB1 half and with a tag wait for the second level, which comes after the checks of those.
     if ((flags & need) === 0 || hi >>> 20 !== 0) return false;
-    txn.pa = this.#pages[slot]! * 4096 + (txn.iovaLo & 0xfff);
+    txn.pa = this.#bases[slot]! + (txn.iovaLo & 0xfff);
     txn.space = ((flags >>> SPACE_SHIFT) & 1) as SecurityState;
     txn.translationAttributes = flags >>> ATTRIBUTES_SHIFT;
     txn.overrides = context.ste.overrides;
@@ -83,7 +84,7 @@ export class FirstLevel {
   ): void {
     const slot = pageLo & PAGE_MASK;
     this.#tags[slot] = (pageHi & 0x1ff) * TWO_32 + (pageLo >>> 0) + context.tag * REGIME_SCALE;
-    this.#pages[slot] = outPage;
+    this.#bases[slot] = outPage * 4096;
     this.#flags[slot] = allowed | (space << SPACE_SHIFT) | (attributes << ATTRIBUTES_SHIFT);
   }
 
