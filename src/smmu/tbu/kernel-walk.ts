@@ -1,7 +1,7 @@
 /**
  * A walk of one stage in one call of the memory's kernel (src/memory/kernel.as.ts), where all of it is plain: tables in one
- * piece of memory, no hardware update, a leaf whose address is in range. A dense stage 1 walk costs 20 ns here,
- * 150 in the walker. The walker stays the one that knows every case: what is not plain it walks again, and explains.
+ * piece of memory, no hardware update, a leaf whose address is in range. A dense stage 1 walk with its permissions costs 73 ns so,
+ * 215 step by step. The walker stays the one that knows every case: what is not plain it walks again, and explains.
  */
 import type { PhysicalAddressSpace } from '../../memory/address-space.js';
 import { outputAddress, pageWithin } from './descriptor-bits.js';

@@ -66,7 +66,7 @@ export function translationTable(format: TableFormat): TranslationTable {
   const updates = format.setsAccessFlag || format.setsDirty || format.setsTableAccessFlag;
   // A Secure table may name tables in the Non-secure space.
   const plain = !ds && !lpa && !bigEndian && startLevel >= 0 && !updates && format.space === NON_SECURE;
-  // Field by field: spread objects are of a hidden class each, and the walk's loads from them cost 100 ns a miss.
+  // Field by field: spread objects are of a hidden class each, and the walk's loads from them cost 150 ns a stage 2 miss.
   return {
     base: tableBase(format.ttb, startIndexBits(inputBits, granuleBits, startLevel), outputBits),
     granuleBits,
