@@ -2,14 +2,15 @@
 import { randomInt } from 'node:crypto';
 import type { Argv } from 'yargs';
 import { MUTATION_NAMES } from '../stress/mutation-names.js';
-import { PROFILE_NAMES } from '../stress/profiles.js';
+import { PROFILE_NAMES, type ProfileName } from '../stress/profiles.js';
 import { UsageError } from './exit-status.js';
 import { laneCount, machineOptions } from './options.js';
 
 const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, min: 60_000, m: 60_000, h: 3_600_000 };
+export const DEFAULT_PROFILE: ProfileName = 'everything';
 /** A timer cannot wait longer. */
 const DURATION_MS_MAX = 2 ** 31 - 1;
-const SEEDS = 2 ** 32;
+export const SEEDS = 2 ** 32;
 
 /** `30s`, `10min`, `1h`; a number alone is seconds. */
 export function duration(text: string): number {
@@ -27,6 +28,16 @@ export function operationCount(text: string): number {
 export function seedNumber(text: string): number {
   if (/^[0-9]{1,10}$/.test(text) && Number(text) < SEEDS) return Number(text);
   throw new UsageError(`--seed: '${text}' is not a number below ${SEEDS}`);
+}
+
+export function seedCount(text: string): number {
+  if (/^[0-9]{1,9}$/.test(text) && Number(text) > 0) return Number(text);
+  throw new UsageError(`--seeds: '${text}' is not a number of seeds`);
+}
+
+/** The first of so many seeds, for whoever gives none. */
+export function anySeed(seeds = 1): number {
+  return randomInt(SEEDS - seeds + 1);
 }
 
 export function stressOptions<T>(yargs: Argv<T>) {
@@ -48,8 +59,12 @@ export function stressOptions<T>(yargs: Argv<T>) {
       type: 'string',
       requiresArg: true,
       coerce: seedNumber,
-      default: String(randomInt(SEEDS)),
-      defaultDescription: 'by chance',
+    })
+    .option('seeds', {
+      describe: 'With --deterministic: so many seeds in a row, up to the first with a finding (default: 1)',
+      type: 'string',
+      requiresArg: true,
+      coerce: seedCount,
     })
     .option('threads', {
       describe: 'DMA threads (default: one per processor, no more than devices)',
@@ -58,9 +73,8 @@ export function stressOptions<T>(yargs: Argv<T>) {
       coerce: laneCount('threads'),
     })
     .option('profile', {
-      describe: 'What the software does to the devices',
+      describe: `What the software does to the devices (default: ${DEFAULT_PROFILE})`,
       choices: PROFILE_NAMES,
-      default: PROFILE_NAMES.at(-1)!,
     })
     .option('report', {
       describe: 'Write the report as an HTML page, too',
@@ -83,6 +97,11 @@ export function stressOptions<T>(yargs: Argv<T>) {
       type: 'string',
       requiresArg: true,
     })
+    .option('replay-schedule', {
+      describe: 'Make the run of such a schedule again: seed, profile and fault are in the file',
+      type: 'string',
+      requiresArg: true,
+    })
     .option('check', {
       describe: 'Judge every access (--no-check: load alone)',
       type: 'boolean',
@@ -91,6 +110,8 @@ export function stressOptions<T>(yargs: Argv<T>) {
     .example('$0 stress machines/virt-3-smmus.yaml', 'Ten seconds of everything')
     .example('$0 stress board.yaml --duration 1h --report soak.html', 'A soak, with a page of plots')
     .example('$0 stress board.yaml --deterministic --seed 7 --operations 20000', 'The same run every time')
+    .example('$0 stress board.yaml --deterministic --seed 1 --seeds 1000', 'A thousand runs in a row')
+    .example('$0 stress board.yaml --replay-schedule bug.schedule', 'A run that failed, once more')
     .example('$0 stress board.yaml --mutate skip-tlbi', 'See a fault found')
     .example(
       '$0 stress board.yaml --deterministic --mutate skip-tlbi --scenario bug.jsonl',

@@ -3,9 +3,7 @@
  */
 import type { Machine } from '../machine/types.js';
 import { MachineFailure } from '../runtime/supervisor.js';
-import { runDeterministic } from '../stress/deterministic.js';
-import { deterministicReport } from '../stress/deterministic-report.js';
-import { minimise } from '../stress/minimise.js';
+import type { DeterministicOptions } from '../stress/deterministic.js';
 import type { MutationName } from '../stress/mutation-names.js';
 import type { StressOptions, StressProgress } from '../stress/options.js';
 import { UnfitMachine } from '../stress/plan.js';
@@ -13,8 +11,6 @@ import type { ProfileName } from '../stress/profiles.js';
 import type { StressReport } from '../stress/report.js';
 import { renderHtml } from '../stress/report-html.js';
 import { renderTables } from '../stress/report-table.js';
-import { printScenario } from '../stress/scenario-file.js';
-import { printSchedule } from '../stress/schedule-file.js';
 import { runThreaded } from '../stress/threads.js';
 import { countText, durationText, percentText } from '../stress/units.js';
 import { FAILURE, SUCCESS, USAGE, UsageError } from './exit-status.js';
@@ -23,39 +19,43 @@ import { isSound, loadMachineFile, reportDiagnostics } from './machine-file.js';
 import type { MachineArguments } from './options.js';
 import { checkWritable, writeOutput } from './output-file.js';
 import { ChangingLine } from './progress.js';
+import {
+  type DeterministicArguments,
+  deterministic,
+  type Outcome,
+  readSchedule,
+} from './stress-deterministic.js';
+import { anySeed, DEFAULT_PROFILE, SEEDS } from './stress-options.js';
 import { colours, complain, counted, say } from './terminal.js';
 
 const DEFAULT_DURATION_MS = 10_000;
 const DEFAULT_OPERATIONS = 10_000;
 
-export interface StressArguments extends MachineArguments {
+export interface StressArguments extends MachineArguments, DeterministicArguments {
   readonly duration?: number | undefined;
   readonly operations?: number | undefined;
-  readonly seed: number;
+  readonly seed?: number | undefined;
   readonly threads?: number | undefined;
-  readonly profile: ProfileName;
+  readonly profile?: ProfileName | undefined;
   readonly report?: string | undefined;
   readonly mutate?: MutationName | undefined;
   readonly deterministic: boolean;
-  readonly scenario?: string | undefined;
-  readonly schedule?: string | undefined;
+  readonly replaySchedule?: string | undefined;
   readonly check: boolean;
 }
 
-interface OutputFile {
-  readonly file: string;
-  readonly text: string;
-}
-
-interface Outcome {
-  readonly report: StressReport;
-  /** To be written after the report. */
-  readonly files: readonly OutputFile[];
+/** What the run is, wherever that was said. */
+interface Settings {
+  readonly options: StressOptions;
+  /** Undefined: in threads. */
+  readonly deterministic: DeterministicOptions | undefined;
 }
 
 /** Options that have no meaning together. */
 function refuseContradictions(args: StressArguments): void {
-  const { deterministic, duration, operations, threads, scenario, schedule } = args;
+  const { deterministic: isDeterministic, duration, operations, threads } = args;
+  const { seed, seeds, profile, mutate, check, scenario, schedule, replaySchedule } = args;
+  const deterministic = isDeterministic || replaySchedule !== undefined;
   if (duration !== undefined && operations !== undefined) {
     throw new UsageError('--duration and --operations: one of them says how long it takes');
   }
@@ -66,6 +66,15 @@ function refuseContradictions(args: StressArguments): void {
   if (!deterministic && (scenario !== undefined || schedule !== undefined)) {
     throw new UsageError('--scenario and --schedule come from a run with --deterministic');
   }
+  if (!deterministic && seeds !== undefined) throw new UsageError('--seeds are of runs with --deterministic');
+  if (seed !== undefined && seed + (seeds ?? 1) > SEEDS)
+    throw new UsageError(`--seeds: there are only ${SEEDS}`);
+  const isSaid = [seed, seeds, profile, mutate, operations].some((option) => option !== undefined) || !check;
+  if (replaySchedule !== undefined && isSaid) {
+    throw new UsageError(
+      '--replay-schedule: the file says it all: no --seed, --seeds, --profile, --mutate, --operations or --no-check',
+    );
+  }
 }
 
 export async function stress(args: StressArguments): Promise<number> {
@@ -74,11 +83,12 @@ export async function stress(args: StressArguments): Promise<number> {
   const { machine } = loaded;
   if (!isSound(loaded) || !args.json) reportDiagnostics(loaded, args.json);
   if (machine === undefined) return FAILURE;
+  const settings = await settingsOf(machine, args);
   for (const file of [args.report, args.scenario, args.schedule]) {
     if (file !== undefined) await checkWritable(file);
   }
-  if (!args.json) introduce(machine, args);
-  const outcome = await conduct(machine, args);
+  if (!args.json) introduce(machine, settings.options);
+  const outcome = await conduct(machine, settings, args);
   if (outcome === undefined) return FAILURE;
   const { report, files } = outcome;
   if (args.json) say(JSON.stringify({ ...report, diagnostics: loaded.diagnostics }, undefined, 2));
@@ -90,26 +100,46 @@ export async function stress(args: StressArguments): Promise<number> {
   return areWritten ? SUCCESS : USAGE;
 }
 
-function optionsOf({ seed, profile, check, mutate }: StressArguments): StressOptions {
-  return { seed, profile, check, ...(mutate === undefined ? {} : { mutate }) };
+async function settingsOf(machine: Machine, args: StressArguments): Promise<Settings> {
+  const {
+    seed = anySeed(args.seeds),
+    profile = DEFAULT_PROFILE,
+    check,
+    mutate,
+    operations,
+    replaySchedule,
+  } = args;
+  if (replaySchedule !== undefined) {
+    const { machine: recorded, options } = await readSchedule(replaySchedule);
+    if (recorded !== machine.name)
+      throw new UsageError(`${replaySchedule}: of the machine ${recorded}, not of ${machine.name}`);
+    return { options, deterministic: options };
+  }
+  const options = { seed, profile, check, ...(mutate === undefined ? {} : { mutate }) };
+  const deterministic = { ...options, operations: operations ?? DEFAULT_OPERATIONS };
+  return { options, deterministic: args.deterministic ? deterministic : undefined };
 }
 
-function introduce({ name, smmus }: Machine, args: StressArguments): void {
+function introduce({ name, smmus }: Machine, { profile, seed, mutate, check }: StressOptions): void {
   const devices = counted(smmus.length, 'SMMU');
   const what = [
-    ...[devices, `profile ${args.profile}`, `seed ${args.seed}`],
-    ...(args.mutate === undefined ? [] : [`mutation ${args.mutate}`]),
-    ...(args.check ? [] : ['not checked']),
+    ...[devices, `profile ${profile}`, `seed ${seed}`],
+    ...(mutate === undefined ? [] : [`mutation ${mutate}`]),
+    ...(check ? [] : ['not checked']),
   ];
   say(`machine ${colours.bold(name)}: ${what.join(', ')}`);
 }
 
 /** @returns undefined when the machine did not even start, which is told then. */
-async function conduct(machine: Machine, args: StressArguments): Promise<Outcome | undefined> {
+async function conduct(
+  machine: Machine,
+  { options, deterministic: scheduled }: Settings,
+  args: StressArguments,
+): Promise<Outcome | undefined> {
   try {
-    return args.deterministic
-      ? deterministic(machine, args)
-      : { report: await threaded(machine, args), files: [] };
+    return scheduled === undefined
+      ? { report: await threaded(machine, options, args), files: [] }
+      : await deterministic(machine, scheduled, args);
   } catch (error) {
     if (error instanceof UnfitMachine) throw new UsageError(`${args.file}: ${error.message}`);
     if (!(error instanceof MachineFailure)) throw error;
@@ -120,38 +150,16 @@ async function conduct(machine: Machine, args: StressArguments): Promise<Outcome
   }
 }
 
-/** Of a failing run with a file to write, the shortest that fails alike is reported, and how to have it again. */
-function deterministic(machine: Machine, args: StressArguments): Outcome {
-  const options = { ...optionsOf(args), operations: args.operations ?? DEFAULT_OPERATIONS };
-  const first = runDeterministic(machine, options);
-  const isWanted = args.scenario !== undefined || args.schedule !== undefined;
-  if (first.findings.length === 0 || !isWanted) {
-    return { report: deterministicReport(machine, options, first), files: [] };
-  }
-  const { report, runs } = minimise(machine, options, first);
-  complain(
-    `minimised in ${runs} runs: ${first.schedule.length} steps of the schedule to ${report.schedule.length}`,
-  );
-  const files: OutputFile[] = [];
-  if (args.schedule !== undefined) files.push({ file: args.schedule, text: printSchedule(options, report) });
-  if (args.scenario !== undefined) {
-    const scenario = printScenario(machine, options, report);
-    if (scenario === undefined) complain(`${args.scenario}: no scenario: the finding is not about an access`);
-    else {
-      files.push({ file: args.scenario, text: scenario.text });
-      if (!scenario.reproduces)
-        complain(`${args.scenario}: replay will pass: it takes the fault, or the race, to fail`);
-    }
-  }
-  return { report: deterministicReport(machine, options, report), files };
-}
-
-async function threaded(machine: Machine, args: StressArguments): Promise<StressReport> {
+async function threaded(
+  machine: Machine,
+  options: StressOptions,
+  args: StressArguments,
+): Promise<StressReport> {
   const line = new ChangingLine(!args.json);
   try {
     return await interruptible((signal) =>
       runThreaded(machine, {
-        ...optionsOf(args),
+        ...options,
         signal,
         durationMs: args.duration ?? DEFAULT_DURATION_MS,
         ...(args.operations === undefined ? {} : { operations: args.operations }),

@@ -3,7 +3,7 @@ import { SECURITY_NAMES } from '../arch/security.js';
 import type { Machine } from '../machine/types.js';
 import { hex } from '../runtime/expected-events.js';
 import type { TbuCounters } from '../smmu/tbu/tbu-state.js';
-import type { DeterministicOptions } from './deterministic.js';
+import type { DeterministicOptions, DeterministicReport } from './deterministic.js';
 import type { StressOutcome } from './outcome.js';
 import { planStress } from './plan.js';
 import type { DeviceStressReport, SmmuStressReport, StressReport, TrafficCounters } from './report.js';
@@ -13,16 +13,16 @@ const NO_SERIES = { transactions: [], hits: [], misses: [], latency: [] };
 export function deterministicReport(
   machine: Machine,
   options: DeterministicOptions,
-  outcome: StressOutcome,
+  outcome: DeterministicReport,
 ): StressReport {
   const { profile, seed, check, mutate, operations } = options;
   return {
     machine: machine.name,
-    ok: outcome.findings.length === 0,
-    end: 'done',
+    ok: outcome.findings.length === 0 && outcome.end === 'done',
+    end: outcome.end,
     failure: null,
     settings: {
-      ...{ profile, seed, mode: 'deterministic', threads: 1, limit: `${operations} operations` },
+      ...{ profile, seed, seeds: 1, mode: 'deterministic', threads: 1, limit: `${operations} operations` },
       ...{ checked: check, mutation: mutate ?? null },
     },
     elapsedMs: null,

@@ -2,6 +2,7 @@
  * A stress run in one thread (REQUIREMENTS H6): the parts of the threaded machine, its maintenance log, guards and event
  * rings included, under a seeded scheduler. Same machine, same options: same bytes, same events, same report.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { SECURITY_STATES } from '../arch/security.js';
 import type { Machine } from '../machine/types.js';
 import type { GuestMemory } from '../memory/guest-memory.js';
@@ -48,6 +49,8 @@ export interface DeterministicOptions extends StressOptions {
 }
 
 export interface DeterministicReport extends StressOutcome {
+  /** Interrupted: by the signal of {@link runInSlices}. */
+  readonly end: 'done' | 'interrupted';
   /** The grants of the run: with it, the same run again. */
   readonly schedule: readonly number[];
 }
@@ -58,6 +61,8 @@ const LANES_CHANCE = 2001;
 const GRANTS_PER_OPERATION_MAX = 200;
 /** Rounds within which everybody must come to rest. */
 const SETTLE_ROUNDS = 20_000;
+/** Steps between two looks at the world outside: a hundredth of a second or so. */
+const SLICE_STEPS = 2000;
 
 interface SmmuParts {
   readonly tcu: Tcu;
@@ -118,7 +123,8 @@ class DeterministicMachine {
     return sum;
   }
 
-  run(): DeterministicReport {
+  /** Boots, and runs in slices; whoever drives it may end it between two of them by not asking for more. */
+  *slices(): Generator<void, void> {
     for (const software of this.software) software.boot();
     const { operations, schedule, seed } = this.#options;
     const source: GrantSource =
@@ -131,13 +137,17 @@ class DeterministicMachine {
       scheduler.grants.length >= operations * GRANTS_PER_OPERATION_MAX;
     const scheduler = new Scheduler(this.actors, source, isOver);
     this.#scheduler = scheduler;
-    this.#scheduler.run();
-    if (this.findings.length === 0) this.#finish(this.#scheduler);
-    return this.#summary(this.#scheduler.grants);
+    while (scheduler.run(SLICE_STEPS)) yield;
+  }
+
+  /** The last checks, and what the run came to. */
+  finish(end: DeterministicReport['end']): DeterministicReport {
+    if (this.findings.length === 0) this.#settle(this.#scheduler!);
+    return this.#summary(this.#scheduler!.grants, end);
   }
 
   /** Everybody comes to rest; then nothing may be missing. */
-  #finish(scheduler: Scheduler): void {
+  #settle(scheduler: Scheduler): void {
     for (const actor of this.actors) actor.stop();
     const isAtRest = () => this.findings.length > 0 || this.actors.every((actor) => actor.atRest);
     const rested = scheduler.settle(isAtRest, SETTLE_ROUNDS);
@@ -233,7 +243,7 @@ class DeterministicMachine {
     return [new ScheduledSpace(nonSecure, this.#point), new ScheduledSpace(secure, this.#point)];
   }
 
-  #summary(schedule: readonly number[]): DeterministicReport {
+  #summary(schedule: readonly number[], end: DeterministicReport['end']): DeterministicReport {
     const { seed, profile } = this.#options;
     return {
       machine: this.#machine.name,
@@ -250,6 +260,7 @@ class DeterministicMachine {
       })),
       software: this.software.map(({ name, statistics }) => ({ name, ...statistics })),
       findings: this.findings,
+      end,
       schedule,
     };
   }
@@ -257,5 +268,21 @@ class DeterministicMachine {
 
 /** Runs once. @throws Error when the machine is not fit for a stress run. */
 export function runDeterministic(machine: Machine, options: DeterministicOptions): DeterministicReport {
-  return new DeterministicMachine(machine, options).run();
+  const run = new DeterministicMachine(machine, options);
+  for (const _ of run.slices());
+  return run.finish('done');
+}
+
+/** The same run, which gives way to timers and signals between two slices and ends early when it is asked to. */
+export async function runInSlices(
+  machine: Machine,
+  options: DeterministicOptions,
+  signal?: AbortSignal,
+): Promise<DeterministicReport> {
+  const run = new DeterministicMachine(machine, options);
+  for (const _ of run.slices()) {
+    await nextTurn();
+    if (signal?.aborted) return run.finish('interrupted');
+  }
+  return run.finish('done');
 }

@@ -3,6 +3,7 @@
  * finding of the same kind. Any part of a schedule is a schedule (scheduler.ts), and what an actor wants does not depend
  * on the others, so that delta debugging over the grants does it: first whole actors, then ever smaller pieces.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Machine } from '../machine/types.js';
 import { GuestMemory } from '../memory/guest-memory.js';
 import { type DeterministicOptions, type DeterministicReport, runDeterministic } from './deterministic.js';
@@ -17,16 +18,20 @@ export interface Minimised {
   readonly runs: number;
 }
 
-/** @param failing the report of a run with these options that has a finding. */
-export function minimise(
+/**
+ * @param failing the report of a run with these options that has a finding.
+ * @param signal ends the search early, with what it has found until then.
+ */
+export async function minimise(
   machine: Machine,
   options: DeterministicOptions,
   failing: DeterministicReport,
   runsMax: number = RUNS_MAX,
-): Minimised {
-  const search = new Search(machine, options, failing, runsMax);
-  search.dropActors();
-  search.dropPieces();
+  signal?: AbortSignal,
+): Promise<Minimised> {
+  const search = new Search(machine, options, failing, runsMax, signal);
+  await search.dropActors();
+  await search.dropPieces();
   return { report: search.best, runs: search.runs };
 }
 
@@ -36,6 +41,7 @@ class Search {
   readonly #machine: Machine;
   readonly #options: DeterministicOptions;
   readonly #runsMax: number;
+  readonly #signal: AbortSignal | undefined;
   readonly #kind: string;
   #memory: GuestMemory;
 
@@ -44,36 +50,43 @@ class Search {
     options: DeterministicOptions,
     failing: DeterministicReport,
     runsMax: number,
+    signal: AbortSignal | undefined,
   ) {
     this.best = failing;
     this.#machine = machine;
     this.#options = options;
     this.#runsMax = runsMax;
+    this.#signal = signal;
     this.#kind = failing.findings[0]!.kind;
     this.#memory = GuestMemory.create(machine.regions);
   }
 
-  dropActors(): void {
+  async dropActors(): Promise<void> {
     const count = Math.max(...this.best.schedule) + 1;
     for (let actor = 0; actor < count; actor++) {
-      this.#try(this.best.schedule.filter((grant) => grant !== actor));
+      await this.#try(this.best.schedule.filter((grant) => grant !== actor));
     }
   }
 
   /** Pieces of half the schedule, then of a quarter, down to single grants. */
-  dropPieces(): void {
+  async dropPieces(): Promise<void> {
     for (let size = Math.ceil(this.best.schedule.length / 2); size >= 1; size = Math.floor(size / 2)) {
-      for (let at = 0; at < this.best.schedule.length && this.runs < this.#runsMax; ) {
+      for (let at = 0; at < this.best.schedule.length && !this.#isOver; ) {
         const { schedule } = this.best;
-        const isShorter = this.#try([...schedule.slice(0, at), ...schedule.slice(at + size)]);
+        const isShorter = await this.#try([...schedule.slice(0, at), ...schedule.slice(at + size)]);
         // What was behind the piece has moved up to where it was.
         if (!isShorter) at += size;
       }
     }
   }
 
-  #try(schedule: readonly number[]): boolean {
-    if (schedule.length === this.best.schedule.length || this.runs >= this.#runsMax) return false;
+  get #isOver(): boolean {
+    return this.runs >= this.#runsMax || this.#signal?.aborted === true;
+  }
+
+  async #try(schedule: readonly number[]): Promise<boolean> {
+    await nextTurn();
+    if (schedule.length === this.best.schedule.length || this.#isOver) return false;
     this.runs++;
     this.#memory = this.#memory.recycle(this.#machine.regions);
     const options = { ...this.#options, schedule, memory: this.#memory };

@@ -9,6 +9,8 @@ import type { Finding } from './finding.js';
 export interface StressSettings {
   readonly profile: string;
   readonly seed: number;
+  /** Runs in a row that the report is the sum of, each with the next seed. */
+  readonly seeds: number;
   readonly mode: 'threads' | 'deterministic';
   /** DMA threads; 1 where everything runs in one thread. */
   readonly threads: number;

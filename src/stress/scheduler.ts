@@ -75,16 +75,18 @@ export class Scheduler {
     this.#stacked = actors.map(() => false);
   }
 
-  /** Runs until `isOver`, or until the schedule is over. */
-  run(): void {
+  /** Runs until `isOver`, until the schedule is over, or for so many steps. @returns whether there is more to do. */
+  run(steps: number): boolean {
     this.#running = true;
-    while (!this.#isOver()) {
-      const next = this.#peek();
+    let next: number | undefined = -1;
+    for (let step = 0; step < steps && next !== undefined; step++) {
+      next = this.#isOver() ? undefined : this.#peek();
       if (next === undefined) break;
       this.#consume();
       this.#step(next);
     }
     this.#running = false;
+    return next !== undefined;
   }
 
   /** Lets others go first, perhaps. */

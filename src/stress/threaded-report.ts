@@ -76,7 +76,7 @@ export function threadedReport(result: ThreadedResult): StressReport {
 function settingsOf({ options, lanes }: ThreadedResult): StressSettings {
   const { profile, seed, check, mutate, operations, durationMs } = options;
   return {
-    ...{ profile, seed, mode: 'threads', threads: lanes },
+    ...{ profile, seed, seeds: 1, mode: 'threads', threads: lanes },
     limit: operations === undefined ? durationText(durationMs) : `${operations} accesses`,
     checked: check,
     mutation: mutate ?? null,

@@ -10,5 +10,9 @@ export function verdict(report: StressReport): string {
   const how =
     report.end === 'failed' ? ', ended by a failure' : report.end === 'interrupted' ? ', interrupted' : '';
   const what = report.settings.checked ? `${found} finding${found === 1 ? '' : 's'}` : 'not checked';
-  return `${work}${how}; ${what}; profile ${report.settings.profile}, seed ${report.settings.seed}`;
+  return `${work}${how}; ${what}; profile ${report.settings.profile}, ${seedsText(report.settings)}`;
+}
+
+function seedsText({ seed, seeds }: StressReport['settings']): string {
+  return seeds === 1 ? `seed ${seed}` : `seeds ${seed} to ${seed + seeds - 1}`;
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { UsageError } from '../../src/cli/exit-status.js';
-import { duration, operationCount, seedNumber } from '../../src/cli/stress-options.js';
+import { duration, operationCount, seedCount, seedNumber } from '../../src/cli/stress-options.js';
 
 describe('H7 stress: values of options', () => {
   it.each([
@@ -12,6 +12,7 @@ describe('H7 stress: values of options', () => {
     [duration, '1h', 3_600_000],
     [operationCount, '1', 1],
     [operationCount, '1000000000', 1e9],
+    [seedCount, '10000', 10_000],
     [seedNumber, '0', 0],
     [seedNumber, '4294967295', 0xffff_ffff],
   ])('%o %s', (read, text, value) => {
@@ -27,6 +28,8 @@ describe('H7 stress: values of options', () => {
     [operationCount, '0'],
     [operationCount, '-1'],
     [operationCount, '1e3'],
+    [seedCount, '0'],
+    [seedCount, '1.5'],
     [seedNumber, '4294967296'],
     [seedNumber, '0x10'],
     [seedNumber, ''],

@@ -13,6 +13,17 @@ const THREE = 'machines/virt-3-smmus.yaml';
 /** Load alone, the same every time as far as threads allow, and short. */
 const SHORT = ['--profile', 'map-unmap', '--no-check', '--seed', '7', '--operations', '6000'];
 
+/** A run that gets Ctrl-C once it has begun. */
+async function interrupted(args: readonly string[]): Promise<{ status: unknown; stdout: string }> {
+  const child = spawn(process.execPath, ['dist/src/cli/main.js', 'stress', THREE, ...args], { cwd: root });
+  let stdout = '';
+  child.stdout.on('data', (chunk) => {
+    if (stdout === '') setTimeout(() => child.kill('SIGINT'), 1500);
+    stdout += chunk;
+  });
+  return { status: await new Promise((resolve) => child.once('close', resolve)), stdout };
+}
+
 describe('H1, H7 stress in threads', () => {
   it('reports counters per SMMU and device, latencies, and how it went in the last line', () => {
     const ended = smmulator('stress', THREE, ...SHORT);
@@ -60,14 +71,8 @@ describe('H1, H7 stress in threads', () => {
   });
 
   it('H9 an interrupted run ends with its report, status 1 and no thread left', async () => {
-    const args = ['dist/src/cli/main.js', 'stress', THREE, '--no-check', '--duration', '1h', '--seed', '7'];
-    const child = spawn(process.execPath, args, { cwd: root });
-    let stdout = '';
-    child.stdout.on('data', (chunk) => {
-      if (stdout === '') setTimeout(() => child.kill('SIGINT'), 1500);
-      stdout += chunk;
-    });
-    expect(await new Promise((resolve) => child.once('close', resolve))).toBe(1);
+    const { status, stdout } = await interrupted(['--no-check', '--duration', '1h', '--seed', '7']);
+    expect(status).toBe(1);
     expect(stdout).toMatch(/^virt-3-smmus: .*, interrupted; not checked; .*, seed 7\n$/m);
   });
 });
@@ -108,6 +113,37 @@ describe('H6 stress --deterministic', () => {
   });
 });
 
+describe('H6, H9 stress --deterministic --seeds', () => {
+  const run = ['--deterministic', '--profile', 'map-unmap', '--operations', '100', '--json'];
+
+  it('is one report: the sum of the runs of each seed', () => {
+    const transactions = (...args: string[]) => {
+      const { status, stdout } = smmulator('stress', ONE, ...run, ...args);
+      const { settings, smmus, ok } = JSON.parse(stdout);
+      expect({ status, ok }).toEqual({ status: 0, ok: true });
+      return { seeds: settings.seeds, transactions: smmus[0].transactions };
+    };
+    const [one, two] = ['5', '6'].map((seed) => transactions('--seed', seed).transactions);
+    expect(transactions('--seed', '5', '--seeds', '2')).toEqual({ seeds: 2, transactions: one + two });
+  });
+
+  it('ends at the first seed with a finding, whose report it is', () => {
+    const args = [...run, '--mutate', 'skip-tlbi'];
+    const failing = smmulator('stress', ONE, ...args, '--seed', '1', '--seeds', '50');
+    expect(failing.status).toBe(1);
+    const { seed } = JSON.parse(failing.stdout).settings;
+    expect(seed).toBeGreaterThan(1);
+    expect(smmulator('stress', ONE, ...args, '--seed', String(seed)).stdout).toBe(failing.stdout);
+  });
+
+  it('ends with its report and status 1 when it is interrupted', async () => {
+    const args = ['--deterministic', '--operations', '1000000000', '--seed', '7'];
+    const { status, stdout } = await interrupted(args);
+    expect(status).toBe(1);
+    expect(stdout).toMatch(/^virt-3-smmus: .*, interrupted; 0 findings; .*, seed 7\n$/m);
+  });
+});
+
 describe('H6 a failing seed', () => {
   it('is minimised and written as a scenario, which replay reproduces', () => {
     const scenario = join(folder, 'bug.jsonl');
@@ -122,6 +158,9 @@ describe('H6 a failing seed', () => {
       kind: 'stress-schedule',
       mutate: 'skip-tlbi',
     });
+    const again = smmulator('stress', ONE, '--replay-schedule', schedule);
+    expect({ status: again.status, stdout: again.stdout }).toEqual({ status: 1, stdout: found.stdout });
+    expect(smmulator('stress', THREE, '--replay-schedule', schedule)).toMatchObject({ status: 2 });
     const replayed = smmulator('replay', scenario, '--tlb', 'unbounded', '--config-cache', 'unbounded');
     expect(replayed.status).toBe(1);
   });
@@ -133,6 +172,10 @@ describe('stress: wrong command lines', () => {
     [['--deterministic', '--duration', '1s'], /knows no time/],
     [['--mutate', 'nonsense'], /mutate/],
     [['--scenario', 'bug.jsonl'], /--deterministic/],
+    [['--seeds', '2'], /--deterministic/],
+    [['--replay-schedule', 'bug.schedule', '--seed', '1'], /the file says it all/],
+    [['--replay-schedule', 'package.json'], /package\.json: "version" is missing/],
+    [['--replay-schedule', 'no-such.schedule'], /no-such\.schedule: no such file/],
   ])('%s', (args, message) => {
     const { status, stdout, stderr } = smmulator('stress', THREE, ...args);
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' });

@@ -21,9 +21,9 @@ function firstFailure(): { options: DeterministicOptions; failing: Deterministic
   throw new Error('no run fails');
 }
 
-describe('H6: a failing schedule', () => {
+describe('H6: a failing schedule', async () => {
   const { options, failing } = firstFailure();
-  const { report, runs } = minimise(machine, options, failing, 30);
+  const { report, runs } = await minimise(machine, options, failing, 30);
 
   it('becomes shorter and fails in the same way', () => {
     expect(failing.findings.length).toBeGreaterThan(0);

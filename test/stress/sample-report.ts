@@ -31,7 +31,15 @@ export function sampleReport(changes: Partial<StressReport> = {}): StressReport 
     end: 'done',
     failure: null,
     settings: {
-      ...{ profile: 'everything', seed: 42, mode: 'threads', threads: 2, limit: '10 s', checked: true },
+      ...{
+        profile: 'everything',
+        seed: 42,
+        seeds: 1,
+        mode: 'threads',
+        threads: 2,
+        limit: '10 s',
+        checked: true,
+      },
       mutation: null,
     },
     elapsedMs: 10_000,
