@@ -16,6 +16,7 @@ const L2 = 0x11_0000;
 const S2_L1 = 0x12_0000;
 /** IDR0.HTTU is bits [7:6]. */
 const HTTU = (value: number) => ({ IDR0: FULL_IDR.IDR0 | (value << 6) });
+const STALL_MODEL = 0x300_0000;
 const CD: CdFields = { AA64: 1, T0SZ: 25, EPD1: 1, IPS: 5, TTB0: L1 >> 4, A: 1, R: 1, HA: 1, HD: 1, ASID: 1 };
 const STAGE_1: SteFields = { Config: 5, S1ContextPtr: CDS >> 6 };
 const STAGE_2: SteFields = {
@@ -164,6 +165,16 @@ describe.each(CACHES)('stage 1, caches %s', (_, caches) => {
     }
   });
 
+  test('G16, 5.4 HA: IGNORED with VMSAv8-32 LPAE tables', () => {
+    const idr = { IDR0: HTTU(3).IDR0 | 0x4 };
+    const bench = stage1(AP1 | AP2 | DBM, { AA64: 0, T0SZ: 0, HAFT: 1 }, { ...caches, idr });
+    expect(bench.access(write).outcome).toBe('abort');
+    bench.store64(L1, PA | NG | VALID | AP1 | AP2 | DBM | AF);
+    expect(bench.access(write).outcome).toBe('abort');
+    expect(bench.events().map((words) => words & 0xffn)).toEqual([0x12n, 0x13n]);
+    expect(leaf(bench)).toBe(AF | AP2 | DBM);
+  });
+
   test('G16: a big-endian table', () => {
     const bench = stage1(0n, { ENDI: 1 }, caches);
     const swap = (value: bigint) =>
@@ -289,8 +300,14 @@ describe.each(CACHES)('both stages, caches %s', (_, caches) => {
   const entry = (address: number) => S2_L3 + 8 * (address >> 12);
   const page = (address: number | bigint, bits: bigint) => BigInt(address) | 3n | NORMAL | bits;
 
-  function nested(stage1Leaf: bigint, frames: bigint, data: bigint, ste: SteFields = {}): TbuBench {
-    const bench = new TbuBench({ ...caches, idr: HTTU(3) });
+  function nested(
+    stage1Leaf: bigint,
+    frames: bigint,
+    data: bigint,
+    ste: SteFields = {},
+    idr: BenchOptions['idr'] = HTTU(3),
+  ): TbuBench {
+    const bench = new TbuBench({ ...caches, idr });
     bench.ste(1, { ...STAGE_1, ...STAGE_2, Config: 7, ...ste });
     bench.cd(CDS, CD);
     bench.store64(L1, BigInt(L2) | 3n);
@@ -344,6 +361,46 @@ describe.each(CACHES)('both stages, caches %s', (_, caches) => {
     // Nothing is to be updated: stage 2 need not let it.
     const used = nested(AF, S2R | AF, S2R | S2W | AF);
     expect(used.access(read).outcome).toBe('ok');
+  });
+
+  test('G16, 3.13.6: HAFT and S2HAFT, each for the tables of its stage; what stage 2 does not let be written faults', () => {
+    const bench = nested(AF, S2R | S2W | AF, S2R | S2W | AF, { S2HAFT: 1 });
+    bench.cd(CDS, { ...CD, HAFT: 1 });
+    expect(bench.access(read).outcome).toBe('ok');
+    expect([L1, S2_L1, S2_L2].map((at) => bench.load64(at)! & AF)).toEqual([AF, AF, AF]);
+    const refused = nested(AF, S2R | AF, S2R | S2W | AF);
+    refused.cd(CDS, { ...CD, HAFT: 1 });
+    expect(refused.access(write).outcome).toBe('abort');
+    expect(refused.events()).toEqual([
+      eventOf({ EventNumber: 0x13, StreamID: 1, InputAddr: 0x1234, S2: 1, CLASS: 1, IPA: L1 >> 12 }),
+    ]);
+    expect(refused.load64(L1)! & AF).toBe(0n);
+  });
+
+  test('G12, G16, 3.13.5: an update that stage 2 refuses stalls by S2S; what is resumed makes it', () => {
+    const idr = { IDR0: HTTU(3).IDR0 & ~STALL_MODEL, S_IDR0: 0 };
+    const bench = nested(0n, S2R | AF, S2R | S2W | AF, { S2S: 1, S2R: 0 }, idr);
+    expect(bench.access(read).outcome).toBe('stall');
+    expect(bench.events()).toEqual([
+      eventOf({
+        ...{ EventNumber: 0x13, StreamID: 1, InputAddr: 0x1234, RnW: 1, S2: 1, CLASS: 1 },
+        ...{ IPA: L2 >> 12, Stall: 1, STAG: bench.transaction.stag },
+      }),
+    ]);
+    bench.store64(entry(L2), page(L2, S2R | S2W | AF));
+    bench.command([OPCODES.CMD_TLBI_NSNH_ALL]);
+    bench.command([OPCODES.CMD_RESUME | (1 << 12), 1, bench.transaction.stag]);
+    expect(bench.resume(bench.transaction).outcome).toBe('ok');
+    expect(leaf(bench, L2)).toBe(AF);
+    expect(bench.events()).toEqual([]);
+  });
+
+  test('G16, 3.13.2: a CD that stage 2 does not let be read leaves its page as it was', () => {
+    const bench = nested(AF, S2R | AF, S2R | S2W | AF);
+    bench.store64(entry(CDS), page(CDS, S2W | DBM));
+    expect(bench.access(read).outcome).toBe('abort');
+    expect(bench.events().map((words) => words & 0xffn)).toEqual([0x13n]);
+    expect(flags(bench, entry(CDS))).toBe(S2W | DBM);
   });
 
   test('G16, 3.13.5: a stage that may not be written does not dirty the other', () => {

@@ -49,10 +49,12 @@ function descriptor(random: Random): bigint {
 function cdFields(random: Random): CdFields {
   const base = TABLES + random.below(TABLE_COUNT) * TABLE_BYTES;
   return {
-    AA64: 1,
+    // IDR0.TTF has both: VMSAv8-32 LPAE now and then, whose T0SZ are the low three bits.
+    AA64: random.chance(15) ? 0 : 1,
     // 4 KiB mostly; then 64 and 16 KiB, and now and then what the kernel leaves alone (ENDI, DS).
     TG0: random.pick([0, 0, 0, 1, 2]),
-    T0SZ: 16 + random.below(20),
+    // IDR3.STT: small tables up to T0SZ 48, 47 with 64 KiB.
+    T0SZ: 16 + random.below(32),
     IPS: random.below(7),
     EPD1: 1,
     ENDI: random.chance(5) ? 1 : 0,
@@ -69,10 +71,29 @@ function cdFields(random: Random): CdFields {
   };
 }
 
+/** S2TG, S2SL0 and S2T0SZ that go together: tables of one piece, of a few entries, and 2 to 16 that are concatenated. */
+function stage2Shape(random: Random): SteFields {
+  const [S2TG, S2SL0, granule] = random.pick([
+    [0, 2, 12],
+    [0, 1, 12],
+    [0, 0, 12],
+    [0, 3, 12],
+    [1, 2, 16],
+    [1, 1, 16],
+    [1, 0, 16],
+    [2, 2, 14],
+    [2, 1, 14],
+    [2, 0, 14],
+  ] as const);
+  const level = S2TG === 0 ? (S2SL0 === 3 ? 3 : 2 - S2SL0) : 3 - S2SL0;
+  const below = granule + (granule - 3) * (3 - level);
+  const inputBits = below + 1 + random.below(granule - 3 + 4);
+  return { S2TG, S2SL0, S2T0SZ: Math.max(64 - inputBits, 16) };
+}
+
 const stage2Fields = (random: Random): SteFields => ({
-  S2T0SZ: 20,
-  S2SL0: 2,
-  S2PS: 4,
+  ...stage2Shape(random),
+  S2PS: random.pick([1, 4, 5]),
   S2AA64: 1,
   S2R: 1,
   S2PTW: random.below(2),
@@ -81,7 +102,7 @@ const stage2Fields = (random: Random): SteFields => ({
 });
 
 function makeBench(random: Random): TbuBench {
-  const bench = new TbuBench({ tlb: random.pick([0, 0, 8]), idr: { IDR3: FULL_IDR.IDR3 } });
+  const bench = new TbuBench({ tlb: random.pick([0, 0, 8]), idr: { IDR0: FULL_IDR.IDR0 | 0x4 } });
   for (let at = TABLES; at < TABLES + TABLE_COUNT * TABLE_BYTES; at += 8) {
     bench.store64(at, descriptor(random));
   }

@@ -244,6 +244,26 @@ describe('Updates', () => {
     expect(bench.read(OFFSETS.IDR0)).toBe(idr0);
   });
 
+  test('A3, 6.3.57.1: NSSTALLD is acknowledged when the TBUs go by it, and IDR0 says it', () => {
+    const idr0 = IDR.IDR0 & ~IDR0.STALL_MODEL_TERMINATE;
+    const bench = new Bench({ ...SECURE_IDR, IDR0: idr0, S_IDR0: 0 });
+    for (const [nsstalld, flags, stallModel] of [
+      [S_CR0.NSSTALLD, 4, IDR0.STALL_MODEL_TERMINATE],
+      [0, 0, 0],
+    ] as const) {
+      bench.settled = false;
+      bench.messages.length = 0;
+      bench.writeSecure(S_OFFSETS.S_CR0, nsstalld);
+      const nonSecure = bench.messages.filter((message) => message[0] === 2 && message[15] === NON_SECURE);
+      expect(nonSecure.map((message) => message[8])).toEqual([flags]);
+      expect(bench.read(S_OFFSETS.S_CR0ACK, SECURE)).toBe(nsstalld ^ S_CR0.NSSTALLD);
+      bench.settled = true;
+      bench.idle();
+      expect(bench.read(S_OFFSETS.S_CR0ACK, SECURE)).toBe(nsstalld);
+      expect(bench.read(OFFSETS.IDR0)).toBe(idr0 | stallModel);
+    }
+  });
+
   test("B17, 6.3.26: LOG2SIZE reads as written; the SMMU's indexes are as wide as the capped size", () => {
     const bench = new Bench();
     bench.write(OFFSETS.CMDQ_BASE, 0x1f);

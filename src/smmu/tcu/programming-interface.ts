@@ -51,9 +51,11 @@ const ANNOUNCED = ['SMMUEN', 'ATSCHK', 'VMW', 'SIF', 'NSSTALLD'];
 
 /** What an interface asks of the SMMU that it belongs to. */
 export interface Surroundings {
-  /** CR0 fields have been acknowledged; `changed` holds their bits. */
-  acknowledged(security: SecurityState, changed: number): void;
-  /** S_CR0ACK.NSSTALLD, which concerns Non-secure streams and is in the Secure bank. */
+  /** The TBUs are being told of an Update of CR0; `changed` holds its bits. */
+  announced(security: SecurityState, changed: number): void;
+  /** They have followed, and CR0ACK is about to say so. */
+  acknowledging(security: SecurityState, changed: number): void;
+  /** S_CR0.NSSTALLD as it was announced: it concerns Non-secure streams and is in the Secure bank. */
   nsStallDisabled(): boolean;
 }
 
@@ -258,6 +260,7 @@ export class ProgrammingInterface {
     this.#updatesGbpa = updatesGbpa;
     const announced = ANNOUNCED.some((field) => (changed & bank.mask('CR0', field)) !== 0);
     if (announced || updatesGbpa) this.#announce(this.#targetCr0);
+    this.#surroundings.announced(bank.security, changed);
     this.#endUpdate();
     return true;
   }
@@ -269,19 +272,25 @@ export class ProgrammingInterface {
     const cleared = old & ~this.#targetCr0;
     if ((cleared & bank.mask('CR0', 'CMDQEN')) !== 0 && this.commands.isBusy) return false;
     if (!this.#channel.settled()) return false;
+    this.#surroundings.acknowledging(bank.security, old ^ this.#targetCr0);
     this.#updating = false;
     bank.write('CR0ACK', this.#targetCr0);
     if (this.#updatesGbpa) bank.write('GBPA', bank.read('GBPA') & ~bank.mask('GBPA', 'Update'));
     if ((cleared & bank.mask('CR0', 'SMMUEN')) !== 0) this.#stalls.terminate(bank.security);
-    if (old !== this.#targetCr0) this.#surroundings.acknowledged(bank.security, old ^ this.#targetCr0);
     return true;
   }
 
-  /** Tells the TBUs this bank's translation controls, as they are with a value of CR0. */
-  announce(): void {
-    this.#announce(this.#updating ? this.#targetCr0 : this.bank.read('CR0ACK'));
+  /** The value of CR0 that the TBUs have been told of. */
+  get announcedCr0(): number {
+    return this.#updating ? this.#targetCr0 : this.bank.read('CR0ACK');
   }
 
+  /** Tells the TBUs this bank's translation controls again: what another bank adds to them has changed. */
+  announce(): void {
+    this.#announce(this.announcedCr0);
+  }
+
+  /** Tells the TBUs this bank's translation controls, as they are with a value of CR0. */
   #announce(cr0: number): void {
     const bank = this.bank;
     const message = this.#message.fill(0);

@@ -119,8 +119,8 @@ export class Tcu implements EventChannel, Surroundings {
       return () => {
         stalls();
         for (const commit of registers) commit();
-        this.#updateStallModel();
         for (const commit of rest) commit();
+        this.#updateStallModel();
         this.#invalidating = state.invalidating;
       };
     });
@@ -182,25 +182,31 @@ export class Tcu implements EventChannel, Surroundings {
     this.#interface(security).events.record(words, stall);
   }
 
+  /** Surroundings. Every fetch after the acknowledgement goes by the new NSSTALLD: the TBUs are told before (6.3.57.1). */
+  announced(security: SecurityState, changed: number): void {
+    if (this.#isNsStallDisable(security, changed)) this.#interface(NON_SECURE).announce();
+  }
+
   /** Surroundings. */
-  acknowledged(security: SecurityState, changed: number): void {
-    if (security !== SECURE) return;
-    const bank = this.#interface(SECURE).bank;
-    if ((changed & bank.mask('CR0', 'NSSTALLD')) === 0) return;
-    this.#updateStallModel();
-    this.#interface(NON_SECURE).announce();
+  acknowledging(security: SecurityState, changed: number): void {
+    if (this.#isNsStallDisable(security, changed)) this.#updateStallModel();
   }
 
   /** Surroundings. */
   nsStallDisabled(): boolean {
     const secure = this.#interfaces[SECURE];
-    return secure !== undefined && (secure.bank.read('CR0ACK') & secure.bank.mask('CR0', 'NSSTALLD')) !== 0;
+    return secure !== undefined && this.#isNsStallDisable(SECURE, secure.announcedCr0);
+  }
+
+  #isNsStallDisable(security: SecurityState, cr0: number): boolean {
+    return security === SECURE && (cr0 & this.#interface(SECURE).bank.mask('CR0', 'NSSTALLD')) !== 0;
   }
 
   #start(): void {
     this.#invalidating = false;
+    // What the Non-secure TBU controls say follows from the Secure bank as well.
+    for (const own of this.#interfaces.toReversed()) own.reset();
     this.#updateStallModel();
-    for (const own of this.#interfaces) own.reset();
   }
 
   /** What NSSTALLD changes: IDR0.STALL_MODEL, and with it which commands the Non-secure queue accepts (6.3.57.1). */
