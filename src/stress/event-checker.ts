@@ -11,6 +11,8 @@ import type { AccessLog, ExpectedEvent, Ledger } from './ledger.js';
 import type { StressPlan } from './plan.js';
 
 const DOUBTFUL_MAX = 64;
+/** Combinations of the ACCESS_ bits. */
+const ACCESSES = 8;
 
 /** A record for which no device has said anything yet. */
 interface Unclaimed {
@@ -29,6 +31,8 @@ class StreamEvents {
   readonly #doubtful: EventRecord[] = [];
   /** Records may have been lost of accesses that began before this many had. */
   #lossyUntil = 0;
+  /** Records to expect, by input address and by kind of access and events: they are few, and come again and again. */
+  readonly #wantedAt = new Map<number, Map<number, readonly Uint32Array[]>>();
   /** Expectations taken, and accesses finished then: to say which of them are overdue. */
   #overdue: number | undefined;
 
@@ -129,18 +133,32 @@ class StreamEvents {
   }
 
   #fits(record: EventRecord, expected: ExpectedEvent): boolean {
-    return this.#wanted(expected).some((want) => want.every((word, i) => word === record.words[i]));
+    for (const want of this.#wanted(expected)) if (areSame(want, record.words)) return true;
+    return false;
   }
 
-  #wanted(expected: ExpectedEvent): Uint32Array[] {
-    return EXPECTABLE.filter((number) => (expected.events & bit(number)) !== 0).map((number) =>
-      expectedRecord(number, this.#StreamID, expected),
-    );
+  #wanted(expected: ExpectedEvent): readonly Uint32Array[] {
+    const { iova, access, events } = expected;
+    const byKind = this.#wantedAt.get(iova) ?? new Map<number, readonly Uint32Array[]>();
+    const kind = events * ACCESSES + access;
+    let wanted = byKind.get(kind);
+    if (wanted === undefined) {
+      wanted = EXPECTABLE.filter((number) => (events & bit(number)) !== 0).map((number) =>
+        expectedRecord(number, this.#StreamID, expected),
+      );
+      this.#wantedAt.set(iova, byKind.set(kind, wanted));
+    }
+    return wanted;
   }
 
   #describe(expected: ExpectedEvent): string {
     return this.#wanted(expected).map(formatEvent).join(' or ');
   }
+}
+
+function areSame(one: Uint32Array, other: ArrayLike<number>): boolean {
+  for (let i = 0; i < one.length; i++) if (one[i] !== other[i]) return false;
+  return true;
 }
 
 export class EventChecker {

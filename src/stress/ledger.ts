@@ -28,7 +28,7 @@ const ALTERNATIVES_MAX = 7;
 const STATE_WORDS = 16;
 const CELL_WORDS = 16 + DEPTH * STATE_WORDS;
 /** Expected events of one stream that the software has not looked at yet. */
-const EXPECTED_SLOTS = 256;
+const EXPECTED_SLOTS = 1024;
 const EXPECTED_WORDS = 8;
 /** Started and finished accesses, head and tail of the ring of expected events; a line of memory. */
 const STREAM_WORDS = 32;
