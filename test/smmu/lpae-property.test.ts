@@ -323,9 +323,11 @@ class Case {
     });
     const stage2 = (ipa: bigint, CLASS: number, need: string): bigint | Expected => {
       const TTRnW = CLASS < 2 ? 1 : 0;
+      // Bits [55:OAS] of a record's IPA are RES0 (7.3.13).
+      const recorded = BigInt.asUintN(this.#oas, ipa);
       const fault = (number: number, more: object = {}): Expected => ({
         outcome: 'abort',
-        ...(ste.S2R ? { record: record(number, { S2: 1, CLASS, IPA: ipa >> 12n, ...more }) } : {}),
+        ...(ste.S2R ? { record: record(number, { S2: 1, CLASS, IPA: recorded >> 12n, ...more }) } : {}),
       });
       const done = this.#walk2(ipa);
       if ('fault' in done)

@@ -193,6 +193,17 @@ describe('3.4: 40-bit outputs', () => {
     expect(result(bench, 1n << 40n), 'beyond the IAS').toBe(F_ADDR_SIZE);
   });
 
+  test('OAS 36, 7.3.13: bits [55:OAS] of the IPA in a record are RES0, also of a 40-bit IPA', () => {
+    const bench = stream({}, { ...STAGE_2, Config: 6, S2T0SZ: 8 }, { idr: OAS_36 });
+    expect(bench.access({ StreamID: 1, iova: 0x7f_c000_1234n }).outcome).toBe('abort');
+    expect(bench.events()).toEqual([
+      eventOf({
+        ...{ EventNumber: F_TRANSLATION, StreamID: 1, InputAddr: 0x7f_c000_1234n, RnW: 1, S2: 1, CLASS: 2 },
+        IPA: 0xf_c000_1000n >> 12n,
+      }),
+    ]);
+  });
+
   test('OAS 36: S1DSS bypass takes the IAS and cuts to the OAS; STE bypass takes the OAS', () => {
     const bench = stream({}, { S1CDMax: 2, S1DSS: 1 }, { idr: OAS_36 });
     expect(result(bench, 0x5f_0000_1000n)).toBe(0xf_0000_1000n);

@@ -46,12 +46,16 @@ export class EventRecord {
     if (readRefused && faultClass !== CLASS_IN) put(this.words, EVENT.TTRnW, 1);
   }
 
-  /** The fault was at stage 2; of a Secure stream, NSIPA says in which IPA space (7.3). */
-  stage2(security: SecurityState, ipaSpace: SecurityState, ipa: number): void {
+  /**
+   * The fault was at stage 2; of a Secure stream, NSIPA says in which IPA space (7.3).
+   * @param ipa cut to the output address size of `oas` bits: an IPA of VMSAv8-32 LPAE can be larger (7.3.13).
+   */
+  stage2(security: SecurityState, ipaSpace: SecurityState, ipa: number, oas: number): void {
     put(this.words, EVENT.S2, 1);
     if (security === SECURE && ipaSpace === NON_SECURE) put(this.words, EVENT.NSIPA, 1);
-    this.words[6] = ipa & ~0xfff;
-    this.words[7] = ipa / TWO_32;
+    const within = ipa % 2 ** oas;
+    this.words[6] = within & ~0xfff;
+    this.words[7] = within / TWO_32;
   }
 
   /** @param address cut to the output address size of `oas` bits. */

@@ -521,7 +521,7 @@ export class Tbu {
     ipaSpace: SecurityState,
   ): Outcome {
     this.#record.startFault(txn, this.#need(context, txn), F_PERMISSION);
-    this.#record.stage2(context.security, ipaSpace, ipaPage * 4096);
+    this.#record.stage2(context.security, ipaSpace, ipaPage * 4096, this.#features.oas);
     return this.#settle(txn, context.security, context.ste.s2R, context.ste.s2S, ABORT);
   }
 
@@ -542,7 +542,7 @@ export class Tbu {
       this.#record.fetchAddr(walker.fetchAddr, this.#features.oas);
       return this.#settle(txn, security, true, false, ABORT);
     }
-    this.#record.stage2(security, walker.faultIpaSpace, walker.faultIpa);
+    this.#record.stage2(security, walker.faultIpaSpace, walker.faultIpa, this.#features.oas);
     return this.#settle(txn, security, context.ste.s2R, context.ste.s2S, ABORT);
   }
 
