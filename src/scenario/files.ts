@@ -36,15 +36,19 @@ interface Line {
   readonly text: string;
 }
 
-type Chunks = AsyncIterable<Uint8Array>;
+type Chunks = AsyncGenerator<Uint8Array>;
 
-function open(path: string): Chunks {
+async function* open(path: string): Chunks {
   const source = createReadStream(path);
   const stages = path.endsWith('.gz') ? [createGunzip()] : [];
   const output = new PassThrough();
-  // A failure of any stage destroys `output` with the error, which is where the reader meets it.
+  // A failure of any stage destroys `output` with the error, which is where the reader meets it, be it among the steps.
   pipeline([source, ...stages, output]).catch((error: Error) => output.destroy(error));
-  return output;
+  try {
+    yield* output;
+  } catch (error) {
+    throw unreadable(path, error);
+  }
 }
 
 async function* lines(chunks: Chunks): AsyncGenerator<Line> {
@@ -174,9 +178,5 @@ export async function* readScenarios(path: string): AsyncGenerator<PlacedScenari
       `${path}: not a scenario file (.json, .jsonl or .scenarios.jsonl, or one of them with .gz)`,
     );
   }
-  try {
-    yield* reader(path, open(path));
-  } catch (error) {
-    throw unreadable(path, error);
-  }
+  yield* reader(path, open(path));
 }

@@ -88,6 +88,17 @@ describe('J2 scenario files', () => {
     await expect(read(path)).rejects.toThrow(`${path}${message}`);
   });
 
+  it('refuses a gzip file that is cut off behind its first steps', async () => {
+    const steps = Array.from({ length: 20_000 }, (_, step) => ({
+      op: 'note',
+      text: `${step * 2_654_435_761}`,
+    }));
+    const whole = gzipSync(linesOf(HEADER, ...steps));
+    const reading = read(file('half.jsonl.gz', whole.subarray(0, whole.length / 2)));
+    await expect(reading).rejects.toThrow(ScenarioFileError);
+    await expect(reading).rejects.toThrow('half.jsonl.gz: not a whole gzip file');
+  });
+
   it('refuses a file that is not there, and a folder', async () => {
     await expect(read(join(folder, 'absent.json'))).rejects.toThrow('absent.json: no such file');
     await expect(read(`${folder}/../${folder.split('/').pop()}.json`)).rejects.toThrow(ScenarioFileError);
