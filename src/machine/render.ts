@@ -29,18 +29,36 @@ function renderOne(diagnostic: Diagnostic, source: SourceText, palette: Palette)
   const paint = severity === 'error' ? palette.error : palette.warning;
   const number = String(line);
   const gutter = ' '.repeat(number.length);
-  const sourceLine = source.line(line);
+  const { text: shown, caret } = excerpt(source.line(line), column);
   return [
-    `${palette.place(`${file}:${line}:${column}:`)} ${paint(`${severity}[${code}]:`)} ${message}`,
-    palette.source(` ${number} | ${sourceLine}`),
-    `${palette.source(` ${gutter} | `)}${indent(sourceLine, column)}${paint('^')}`,
-    `${palette.help('help:')} ${help}`,
+    `${palette.place(`${file}:${line}:${column}:`)} ${paint(`${severity}[${code}]:`)} ${printable(message)}`,
+    palette.source(` ${number} | ${shown}`),
+    `${palette.source(` ${gutter} | `)}${caret}${paint('^')}`,
+    `${palette.help('help:')} ${printable(help)}`,
     '',
   ].join('\n');
 }
 
-/** As wide as what stands before the column: tabs stay tabs, so that the caret stands below in any terminal. */
-function indent(line: string, column: number): string {
-  const before = [...line].slice(0, column - 1);
-  return before.map((character) => (character === '\t' ? '\t' : ' ')).join('');
+/** What a terminal would obey, or turn the rest of the line around for: no file may do that to its reader. */
+function printable(text: string): string {
+  return text.replaceAll(/(?!\t)[\p{Cc}\p{Cf}]/gu, '\uFFFD');
+}
+
+/** Characters of a line that are shown, and how many of them stand before the place. */
+const SHOWN_MAX = 240;
+const BEFORE_MAX = 120;
+
+/** The part of a line around a column, and what is as wide as all before it. */
+function excerpt(line: string, column: number): { readonly text: string; readonly caret: string } {
+  const characters = [...printable(line)];
+  const from = characters.length <= SHOWN_MAX ? 0 : Math.max(0, column - 1 - BEFORE_MAX);
+  const to = Math.min(characters.length, from + SHOWN_MAX);
+  const left = from > 0 ? '…' : '';
+  const right = to < characters.length ? '…' : '';
+  // Tabs stay tabs, so that the caret stands below in any terminal.
+  const before = characters.slice(from, column - 1).map((character) => (character === '\t' ? '\t' : ' '));
+  return {
+    text: left + characters.slice(from, to).join('') + right,
+    caret: ' '.repeat(left.length) + before.join(''),
+  };
 }

@@ -62,6 +62,9 @@ export interface ParsedTree {
   readonly problems: readonly SyntaxProblem[];
 }
 
+/** The parser's time grows with the square of a mapping's length; the largest machines take 100 KiB. */
+const MAX_CHARACTERS = 1 << 20;
+
 /** Aliases of aliases multiply; a file that grows beyond this is an attack or a mistake. */
 const MAX_NODES = 200_000;
 
@@ -76,6 +79,10 @@ class TreeError extends Error {
 
 /** @param start the offset of the text's first character, where it is not the first text of its machine. */
 export function parseTree(text: string, start = 0): ParsedTree {
+  if (text.length > MAX_CHARACTERS) {
+    const message = `the text has more than ${MAX_CHARACTERS} characters, which no machine needs`;
+    return { root: undefined, problems: [{ offset: start, message }] };
+  }
   const document = parseDocument(text, { prettyErrors: false, version: '1.2', logLevel: 'error' });
   const problems = syntaxProblems(document, start);
   if (problems.length > 0) return { root: undefined, problems };
@@ -102,6 +109,7 @@ function syntaxProblems(document: Document.Parsed, start: number): SyntaxProblem
 function syntaxMessage(code: string, message: string): string {
   if (code === 'DUPLICATE_KEY') return 'a key is written twice in one mapping';
   if (code === 'MULTIPLE_DOCS') return 'a second document begins here; a machine file is one';
+  if (code === 'RESOURCE_EXHAUSTION') return 'mappings and lists are nested too deeply';
   return message.charAt(0).toLowerCase() + message.slice(1);
 }
 
@@ -117,7 +125,7 @@ function toTree(document: Document.Parsed, start: number): TreeNode | undefined 
 
   const convert = (node: Node | null, fallback: number, pinned: number | undefined): TreeNode => {
     const offset = pinned ?? begin(node) ?? fallback;
-    if (--budget < 0) throw new TreeError(offset, 'aliases multiply beyond all measure');
+    if (--budget < 0) throw new TreeError(offset, `more than ${MAX_NODES} values, aliases followed`);
     if (node === null) return { kind: 'scalar', offset, text: '', plain: true };
     if (isAlias(node)) {
       const target = targets.get(node);

@@ -39,6 +39,22 @@ describe('no cascades', () => {
     expect(codes(load('machine: 5\n- a\nb: 1\n').diagnostics)).toEqual(['yaml-syntax']);
   });
 
+  test('text too long, too many values and too deep a nesting are yaml-syntax, in a moment', () => {
+    const message = (text: string) =>
+      load(text).diagnostics.map(({ code, message }) => `${code}: ${message}`);
+    expect(message(`# ${'x'.repeat(1 << 20)}`)).toEqual([
+      'yaml-syntax: the text has more than 1048576 characters, which no machine needs',
+    ]);
+    const tenfold = 'abcdef'.replace(/./g, (name) => {
+      const before = String.fromCharCode(name.charCodeAt(0) - 1);
+      return `${name}: &${name} [${Array(10)
+        .fill(name === 'a' ? 'x' : `*${before}`)
+        .join(', ')}]\n`;
+    });
+    expect(message(tenfold)).toEqual(['yaml-syntax: more than 200000 values, aliases followed']);
+    expect(message('['.repeat(3_000))).toEqual(['yaml-syntax: mappings and lists are nested too deeply']);
+  });
+
   test('an empty file and a top level that is no mapping are schema at 1:1', () => {
     for (const text of ['', '# nothing\n', '\n\n- a\n', 'text\n', '~\n']) {
       expect(places(load(text).diagnostics)).toEqual(['schema 1:1']);

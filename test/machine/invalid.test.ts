@@ -42,3 +42,13 @@ test('I3: diagnostics are printed as a compiler prints them', () => {
     '',
   ]);
 });
+
+test('I3: of a long line the part around the place is shown, and nothing that a terminal would obey', () => {
+  const text = `machine: m\nmemory: [${' '.repeat(300)}\u202e, { id: "\u001b[31mram", base: -1, size: 4KiB }]\n`;
+  const rendered = renderDiagnostics(loadMachine(text, 'long.yaml').diagnostics, text);
+  expect(rendered).not.toMatch(/(?!\n)[\p{Cc}\p{Cf}]/u);
+  for (const line of rendered.split('\n')) expect(line.length).toBeLessThan(400);
+  const [, source, caret] = rendered.slice(rendered.indexOf('-1, which')).split('\n');
+  expect(source).toContain('\uFFFD[31mram');
+  expect(source!.indexOf('-1')).toBe(caret!.indexOf('^'));
+});
