@@ -8,7 +8,7 @@ import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { DEFECT, USAGE, UsageError } from './exit-status.js';
 import { decodeOptions, explainOptions } from './explain-options.js';
-import { cacheOptions, laneCount, machineOptions } from './options.js';
+import { cacheOptions, laneCount, machineOptions, refuseRepeated } from './options.js';
 import { CACHE_CHOICES } from './snapshot-options.js';
 import { stressOptions } from './stress-options.js';
 import { complain, endQuietlyOnClosedPipe } from './terminal.js';
@@ -205,6 +205,7 @@ const cli = yargs(hideBin(process.argv))
 
 endQuietlyOnClosedPipe();
 try {
+  refuseRepeated(hideBin(process.argv));
   await cli.parseAsync();
 } catch (error) {
   if (error instanceof UsageError) {

@@ -115,3 +115,18 @@ export interface MachineArguments {
   readonly set: readonly string[];
   readonly json: boolean;
 }
+
+/** What may be given any number of times; of every other option two values would contradict each other. */
+const REPEATABLE: ReadonlySet<string> = new Set(['global', 'set', 'idr']);
+
+/** @throws UsageError for an option that is given twice, of which yargs makes a list */
+export function refuseRepeated(args: readonly string[]): void {
+  const end = args.indexOf('--');
+  const seen = new Set<string>();
+  for (const arg of end < 0 ? args : args.slice(0, end)) {
+    const name = /^--([^=]+)/.exec(arg)?.[1]?.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+    if (name === undefined || REPEATABLE.has(name)) continue;
+    if (seen.has(name)) throw new UsageError(`--${name} is given more than once`);
+    seen.add(name);
+  }
+}

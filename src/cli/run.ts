@@ -19,7 +19,7 @@ import { colours, complain, counted, say } from './terminal.js';
 
 export function introduce({ name, smmus, devices, software, workload }: Machine): void {
   const counts = [
-    `${counted(smmus.length, 'SMMU')} (${smmus.map(({ id }) => id).join(', ')})`,
+    counted(smmus.length, 'SMMU') + (smmus.length > 0 ? ` (${smmus.map(({ id }) => id).join(', ')})` : ''),
     counted(devices.length, 'device'),
     counted(software.length, 'programmed stream'),
     counted(workload.length, 'workload step'),

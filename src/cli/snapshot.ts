@@ -53,6 +53,9 @@ export interface RestoreArguments {
 }
 
 export async function restore(args: RestoreArguments): Promise<number> {
+  if (args.machine === undefined && args.set.length + args.global.length > 0) {
+    throw new UsageError('--set and --global change a machine file, which --machine names');
+  }
   let snapshot = await sound(() => readSnapshot(args.snapshot));
   if (args.machine !== undefined) {
     const loaded = await loadMachineFile({ ...args, file: args.machine });

@@ -243,6 +243,7 @@ class Run {
     from: readonly LaneState[] | undefined,
     rest: Pick<LaneTask, 'stallLimitMs' | 'pause'>,
   ): Promise<readonly LaneResult[]> {
+    this.#progress('dma');
     const timer = setInterval(() => this.#progress('dma'), PROGRESS_MS);
     const { shared } = this.#running;
     const shares = from?.map(({ devices }) =>

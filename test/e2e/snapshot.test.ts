@@ -27,6 +27,9 @@ describe('A47 snapshot, run --snapshot-at, restore', () => {
     const taken = smmulator('snapshot', MACHINE, file, '--at', 'accesses:700', '--caches', 'dropped');
     expect(taken).toMatchObject({ status: 0, stderr: '' });
     expect(lastLine(taken)).toMatch(/one\.snap: \d+ bytes, taken after \d+ accesses$/);
+    expect(taken.stdout).toContain(
+      '\nboot: software programs the SMMUs\ndma: devices work through their streams\n',
+    );
     const rest = smmulator('restore', file, '--machine', MACHINE);
     expect(rest).toMatchObject({ status: 0, stderr: '' });
     expect(lastLine(rest)).toContain('everything as expected');
@@ -50,6 +53,14 @@ describe('A47 snapshot, run --snapshot-at, restore', () => {
     expect(refused('restore', file, '--machine', MACHINE, '--set', 'smmus.smmu0.oas=40')).toEqual([
       2,
       'smmulator: smmu0: the state is of an SMMU with an OAS of 44 bits, this one has 40',
+    ]);
+    expect(refused('restore', file, '--set', 'smmus.smmu0.oas=40')).toEqual([
+      2,
+      'smmulator: --set and --global change a machine file, which --machine names',
+    ]);
+    expect(refused('restore', file, '--machine', MACHINE, '--machine', MACHINE)).toEqual([
+      2,
+      'smmulator: --machine is given more than once',
     ]);
     expect(refused('snapshot', MACHINE, join(folder, 'no', 'x.snap'))).toEqual([
       2,
