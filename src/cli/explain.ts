@@ -8,7 +8,7 @@ import { type Origin, renderTranslation } from '../explain/render.js';
 import { type Request, type Translation, traceRequest } from '../explain/trace.js';
 import type { DeviceInstance, Machine } from '../machine/types.js';
 import { BootError, bootInProcess } from '../runtime/in-process-machine.js';
-import type { CacheSettings } from '../scenario/configure.js';
+import type { CacheSettings } from '../scenario/caches.js';
 import { ExplainError, explainStep } from '../scenario/explain-step.js';
 import { ScenarioFileError } from '../scenario/files.js';
 import { FAILURE, SUCCESS, UsageError } from './exit-status.js';

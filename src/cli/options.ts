@@ -2,7 +2,7 @@
  * Options that several commands share.
  */
 import type { Argv } from 'yargs';
-import { CACHINGS, type CacheSettings, REPLACEMENTS } from '../scenario/configure.js';
+import { CACHINGS, type CacheSettings, REPLACEMENTS } from '../scenario/caches.js';
 import { UsageError } from './exit-status.js';
 
 /** A cache size: `off`, a number of entries, or `unbounded`. */

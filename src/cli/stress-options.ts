@@ -1,5 +1,4 @@
 /** What `smmulator stress` takes. */
-import { randomInt } from 'node:crypto';
 import type { Argv } from 'yargs';
 import { MUTATION_NAMES } from '../stress/mutation-names.js';
 import { PROFILE_NAMES, type ProfileName } from '../stress/profiles.js';
@@ -37,7 +36,7 @@ export function seedCount(text: string): number {
 
 /** The first of so many seeds, for whoever gives none. */
 export function anySeed(seeds = 1): number {
-  return randomInt(SEEDS - seeds + 1);
+  return Math.floor(Math.random() * (SEEDS - seeds + 1));
 }
 
 export function stressOptions<T>(yargs: Argv<T>) {

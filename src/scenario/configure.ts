@@ -10,8 +10,6 @@ import { implementedIdr } from '../smmu/implemented.js';
 import type { ScenarioHeader, SmmuDescription } from './format.js';
 import { ID_REGISTERS } from './parse-header.js';
 
-export { CACHINGS, type CacheSettings, REPLACEMENTS } from '../smmu/config.js';
-
 export interface PlannedSmmu {
   readonly config: SmmuConfig;
   /**

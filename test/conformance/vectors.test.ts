@@ -5,9 +5,9 @@
 import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import type { CacheSettings } from '../../src/scenario/configure.js';
 import { MemoryPool } from '../../src/scenario/memory.js';
 import { replayFile, type ScenarioResult } from '../../src/scenario/run-file.js';
+import type { CacheSettings } from '../../src/smmu/config.js';
 
 const root = fileURLToPath(new URL('../vectors/', import.meta.url));
 
