@@ -44,7 +44,7 @@ function addressSize(bits: number): number {
   return OAS_BITS.findLastIndex((size) => size <= bits);
 }
 
-export function contextDescriptor(tables: PageTables, ASID: number, stall: boolean): Uint32Array {
+export function contextDescriptor(tables: PageTables, ASID: number, stall: boolean, HTTU = 0): Uint32Array {
   const { granule, inputBits, outputBits } = tables.format;
   return encode(CD, {
     V: 1,
@@ -60,6 +60,8 @@ export function contextDescriptor(tables: PageTables, ASID: number, stall: boole
     A: 1,
     R: 1,
     S: stall ? 1 : 0,
+    HA: HTTU >= 1 ? 1 : 0,
+    HD: HTTU >= 2 ? 1 : 0,
     // The ASID is this SMMU's own: no broadcast invalidation of a PE concerns it.
     ASET: 1,
     ASID,

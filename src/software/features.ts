@@ -9,6 +9,8 @@ import type { RegisterInterface } from './register-interface.js';
 export interface Features {
   readonly stage1: boolean;
   readonly stage2: boolean;
+  /** Hardware notes accesses (1), and writes (2), in stage 1 and 2 descriptors. */
+  readonly HTTU: number;
   readonly hyp: boolean;
   readonly ASIDBits: number;
   readonly VMIDBits: number;
@@ -50,6 +52,7 @@ export function probe(registers: RegisterInterface): Features {
   return {
     stage1: get(idr0, IDR0.fields.S1P) === 1,
     stage2: get(idr0, IDR0.fields.S2P) === 1 && (!secure || get(s_idr1, S_IDR1.fields.SEL2) === 1),
+    HTTU: get(idr0, IDR0.fields.HTTU),
     hyp: get(idr0, IDR0.fields.Hyp) === 1,
     ASIDBits: get(idr0, IDR0.fields.ASID16) ? 16 : 8,
     VMIDBits: get(idr0, IDR0.fields.VMID16) ? 16 : 8,

@@ -41,6 +41,18 @@ export interface Permissions {
   readonly ns?: boolean;
   /** Shared by all ASIDs; stage 1. Default false. */
   readonly global?: boolean;
+  /**
+   * Stage 1: hardware notes the first access (AF), with `dirty` also the first write (DBM; DDI 0487 D8.5). The CD must
+   * have HA and HD. Default: nothing is left to be noted.
+   */
+  readonly noted?: 'accessed' | 'dirty';
+}
+
+/** What hardware has noted in a leaf. */
+export interface LeafNotes {
+  readonly accessed: boolean;
+  /** Writes are permitted: nothing is left to be noted of them. */
+  readonly dirty: boolean;
 }
 
 /** Leaves of one level over a run of input addresses. */
@@ -72,6 +84,9 @@ function word(words: Words): bigint {
 const VALID = mask(TABLE_DESCRIPTOR.fields.Valid);
 /** Bit 1: a table above level 3, a page at level 3. */
 const TABLE_OR_PAGE = mask(TABLE_DESCRIPTOR.fields.Type);
+const AF = mask(S1_LEAF_DESCRIPTOR.fields.AF);
+/** AP[2]. */
+const AP_READ_ONLY = mask({ ...S1_LEAF_DESCRIPTOR.fields.AP, lo: S1_LEAF_DESCRIPTOR.fields.AP.hi });
 /** D8.3.1: address bits of all three granules; with 64KB granules bits [15:12] hold address bits [51:48]. */
 const ADDRESS_47_12 = mask({ hi: 47, lo: 12 });
 /** Everything of a leaf that is neither address nor type: the lower and the upper attributes. */
@@ -90,14 +105,16 @@ const MAX_CONCATENATED = 16;
 
 function stage1Attributes(permissions: Permissions): bigint {
   const never = permissions.execute ? 0 : 1;
+  const clean = permissions.write && permissions.noted === 'dirty';
   return word(
     encode(S1_LEAF_DESCRIPTOR, {
       AttrIndx: permissions.device ? ATTR_DEVICE : ATTR_NORMAL,
       NS: permissions.ns ? 1 : 0,
       // AP[2:1]: bit 0 lets unprivileged accesses in, bit 1 forbids writes.
-      AP: (permissions.privilegedOnly ? 0 : 1) | (permissions.write ? 0 : 2),
+      AP: (permissions.privilegedOnly ? 0 : 1) | (permissions.write && !clean ? 0 : 2),
       SH: SH_INNER,
-      AF: 1,
+      AF: permissions.noted === undefined ? 1 : 0,
+      DBM: clean ? 1 : 0,
       nG: permissions.global ? 0 : 1,
       PXN: never,
       UXN: never,
@@ -185,6 +202,17 @@ export class PageTables {
     const result: Invalidation = { ranges: [], tables: [] };
     this.#change(this.root, this.startLevel, start, start + sizeBytes, this.#attributes(permissions), result);
     return result;
+  }
+
+  /** What hardware has noted in the leaf of a mapped page of stage 1. */
+  notes(iova: bigint): LeafNotes {
+    const input = this.#checked(iova, this.granuleBytes);
+    for (let table = this.root, level = this.startLevel; ; level++) {
+      const descriptor = this.#memory.load64(this.#entryAddress(table, level, input));
+      if (!this.#isTable(descriptor, level))
+        return { accessed: (descriptor & AF) !== 0n, dirty: (descriptor & AP_READ_ONLY) === 0n };
+      table = this.#tableAddress(descriptor);
+    }
   }
 
   /** Takes back the tables of an invalidation that has been carried out. */

@@ -19,10 +19,13 @@
  *     4  A page that is taken back, its CMD_SYNC completed, is whole; then it is filled with the mark of a free frame.
  *     5  That mark is untouched when the frame is used again: whoever wrote meanwhile used a translation that was gone.
  *
+ *     6  Where hardware notes it, a page that a device has written is noted as accessed and dirty in its descriptor
+ *        (mapping-work.ts).
+ *
  * Events are matched with accesses, stream by stream and in order (event-checker.ts):
  *
- *     6  Each record in a queue is, bit for bit, the next that the stream's accesses must or may have caused.
- *     7  Once a CMD_SYNC has completed, none is missing of the accesses before it, but where the queue overflowed.
+ *     7  Each record in a queue is, bit for bit, the next that the stream's accesses must or may have caused.
+ *     8  Once a CMD_SYNC has completed, none is missing of the accesses before it, but where the queue overflowed.
  *
  * Rules 1 to 3 find a stale translation when it is used, 4 and 5 a stale access that nobody judged, as it began in time.
  * What is not noticed: a wrong translation that no device uses, and memory attributes.

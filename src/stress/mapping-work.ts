@@ -17,6 +17,8 @@ export class MappingWork {
   readonly #kit: SoftwareKit;
   /** What each slot of each context is now: one alternative. */
   readonly #slots: Alternative[][];
+  /** Mapped pages that were given other permissions: hardware has nothing more to note in their leaves. */
+  readonly #protected = new Set<number>();
 
   constructor(kit: SoftwareKit) {
     this.#kit = kit;
@@ -54,7 +56,11 @@ export class MappingWork {
     const next = mapped(tenure, frame, permittedAccesses(kind, permissions));
     this.#declare(context, slot, [UNMAPPED, next]);
     yield 'worked';
-    driver.map(target, this.#iova(slot), pa, own.granuleBytes, { ...permissions, ns: this.#ns(frame) });
+    driver.map(target, this.#iova(slot), pa, own.granuleBytes, {
+      ...permissions,
+      ns: this.#ns(frame),
+      ...this.#noted(permissions),
+    });
     pages.note(tenure, `slot ${slot} of context ${context} is mapped to 0x${pa.toString(16)}`);
     this.#slots[context]![slot] = next;
     // A fault is never cached: from here on every access finds the page (IHI 0070 3.17).
@@ -73,7 +79,10 @@ export class MappingWork {
     yield* this.#change(context, run, after, 'unmapped', () =>
       tables.unmap(this.#iova(run[0]!), run.length * this.#kit.own.granuleBytes),
     );
-    for (const { detail } of before) this.#kit.pages.retire(frameOf(detail));
+    for (const { what, detail } of before) {
+      this.#protected.delete(what);
+      this.#kit.pages.retire(frameOf(detail));
+    }
   }
 
   /** Changes the permissions of a run of mapped slots. */
@@ -94,6 +103,7 @@ export class MappingWork {
       yield* this.#change(context, [slot], after, 'given other permissions', () =>
         target.tables.protect(this.#iova(slot), own.granuleBytes, { ...permissions, ns }),
       );
+      this.#protected.add(what);
     }
   }
 
@@ -110,6 +120,7 @@ export class MappingWork {
     const before = run.map((slot) => this.#slots[context]![slot]!);
     for (const [i, slot] of run.entries()) this.#declare(context, slot, [before[i]!, after[i]!]);
     yield 'worked';
+    for (const [i, slot] of run.entries()) this.#checkNotes(target, slot, before[i]!.what);
     const invalidation = store();
     yield 'worked';
     yield* flow.sync(anyTlbi(target, invalidation, driver.features, own.security, random));
@@ -119,6 +130,32 @@ export class MappingWork {
       this.#declare(context, slot, [after[i]!]);
     }
     target.context.tables.release(invalidation);
+  }
+
+  /**
+   * What hardware is to note in a leaf, where it can. A page that may be executed is never clean: whether it can be executed
+   * at EL1 depends on whether EL0 may write it.
+   */
+  #noted({ execute }: Permissions): Pick<Permissions, 'noted'> {
+    const { HTTU } = this.#kit.driver.features;
+    if (HTTU === 0) return {};
+    return { noted: HTTU === 2 && execute !== true ? 'dirty' : 'accessed' };
+  }
+
+  /** The page is looked at first: what is written there has been noted before (IHI 0070 3.13.2). */
+  #checkNotes({ kind, context }: StressContext, slot: number, tenure: number): void {
+    const { driver, pages, own, report } = this.#kit;
+    if (driver.features.HTTU === 0 || kind === 'stage2' || !pages.isWritten(tenure)) return;
+    const { accessed, dirty } = context.tables.notes(this.#iova(slot));
+    // A page may have been given other permissions since it was written: then AF is set by the software.
+    const missing = !accessed ? 'AF is 0' : !dirty && !this.#protected.has(tenure) ? 'it is still clean' : '';
+    if (missing === '') return;
+    report({
+      kind: 'wrong-data',
+      actor: own.name,
+      summary: `slot ${slot} was written by a device, but in its descriptor ${missing}`,
+      details: [],
+    });
   }
 
   /** The story of a change, for findings about the tenures that it ended or altered. */

@@ -24,6 +24,7 @@ export const MUTATION_NAMES = [
   'leak-secure',
   'next-page',
   'late-write',
+  'lost-update',
   // Faults with events.
   'lost-event',
   'duplicate-event',

@@ -84,6 +84,13 @@ class Passing implements PhysicalAddressSpace {
   }
 }
 
+/** Hardware updates of descriptors are taken for made, and are not. */
+export class LostUpdates extends Passing {
+  override compareAndSwap(): 1 {
+    return 1;
+  }
+}
+
 /** Changes what is loaded. */
 export class StructureSpace extends Passing {
   readonly #change: (words: Int32Array, count: number) => void;

@@ -30,6 +30,7 @@ import type { MutationName } from './mutation-names.js';
 import {
   ForgetfulLink,
   LateWrites,
+  LostUpdates,
   NextPage,
   OtherSpace,
   SharedTags,
@@ -268,6 +269,10 @@ export const MUTATIONS: Readonly<Record<MutationName, Mutation>> = {
   'late-write': {
     what: 'a write reaches memory after its batch has been acknowledged as finished',
     make: () => ({ link: (link) => new LateWrites(link) }),
+  },
+  'lost-update': {
+    what: 'a hardware update of a descriptor is taken for made, and is not (machines with httu)',
+    make: () => ({ structures: (space) => new LostUpdates(space) }),
   },
   'lost-event': {
     what: 'an event record gets lost',

@@ -5,7 +5,7 @@
 import type { CpuMemory } from '../software/port.js';
 import type { Finding, FindingKind, Report } from './finding.js';
 import { FIRST_TENURE, type Frame, framePA, frameSpace, tenureOf, windowTenure } from './legal.js';
-import { describeDefect, LINE_WORDS, lineDefect, lineStride, writeLine } from './pattern.js';
+import { describeDefect, isWrittenLine, LINE_WORDS, lineDefect, lineStride, writeLine } from './pattern.js';
 import { type InterfacePlan, LINE_BYTES, LINES, SLOTS, type StressPlan } from './plan.js';
 
 const HISTORY = 1024;
@@ -95,6 +95,20 @@ export class PageKeeper {
   /** Remembers what happened to a tenure. */
   note(tenure: number, what: string): void {
     this.#tenures.get(tenure)?.story.push(what);
+  }
+
+  /** Whether a device has written to the page of a tenure. */
+  isWritten(tenure: number): boolean {
+    const owner = this.#tenures.get(tenure);
+    if (!this.#check || owner === undefined) return false;
+    const pa = framePA(this.#plan, owner.frame);
+    const memory = this.#memory[frameSpace(this.#plan, owner.frame)]!;
+    const stride = lineStride(this.#plan.granuleBytes);
+    for (let line = 0; line < LINES; line++) {
+      const bytes = memory.readBytes(pa + line * stride, LINE_BYTES);
+      if (isWrittenLine(new Int32Array(bytes.buffer, bytes.byteOffset, LINE_WORDS), tenure)) return true;
+    }
+    return false;
   }
 
   /** Tells what became of the page that a device reached and must not have, or not so. */

@@ -31,6 +31,11 @@ export function writeLine(words: Int32Array, tenure: number, line: number, seque
   }
 }
 
+/** Whether a device wrote a line of a tenure; its first double-word tells. */
+export function isWrittenLine(words: Int32Array, tenure: number): boolean {
+  return words[0] === tenure && words[1]! >>> 8 !== 0;
+}
+
 /** Why a line is not what it should be, or undefined. */
 export type LineDefect =
   | { readonly kind: 'foreign'; readonly tenure: number; readonly line: number; readonly sequence: number }

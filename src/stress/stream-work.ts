@@ -123,7 +123,8 @@ export class StreamWork {
 
   #cdWords(context: number): Uint32Array {
     const { tables, ASID } = this.#kit.contexts[context]!.context;
-    return contextDescriptor(tables, ASID, this.#kit.driver.features.forcedStall);
+    const { forcedStall, HTTU } = this.#kit.driver.features;
+    return contextDescriptor(tables, ASID, forcedStall, HTTU);
   }
 
   #steWords(stream: Stream, context: number): Uint32Array {

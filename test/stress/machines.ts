@@ -42,6 +42,11 @@ export function overlay(): Machine {
   return load(OVERLAY, 'overlay.yaml');
 }
 
+/** The same, with hardware that notes accesses and writes in descriptors. */
+export function notingOverlay(): Machine {
+  return load(OVERLAY.replace('stage: nested,', 'stage: nested, httu: dirty,'), 'overlay.yaml');
+}
+
 /** Runs a machine again and again, in the same memory. */
 export function runner(machine: Machine): (options: DeterministicOptions) => DeterministicReport {
   let memory = GuestMemory.create(machine.regions);

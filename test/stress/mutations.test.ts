@@ -1,28 +1,41 @@
 /** H3: the checker proves itself on every built-in fault, and is silent without one. */
 import { describe, expect, it } from 'vitest';
+import type { Machine } from '../../src/machine/types.js';
 import type { DeterministicReport } from '../../src/stress/deterministic.js';
 import { MUTATION_NAMES, type MutationName } from '../../src/stress/mutation-names.js';
-import { overlay, runner } from './machines.js';
+import { notingOverlay, overlay, runner } from './machines.js';
 
 /** The bound within which each fault must be found. */
 const SEEDS = 12;
 const OPERATIONS = 1000;
 
 /** Caches that keep what they may, level 1 descriptors among it: what Leaf is about. */
-const smmus = overlay().smmus.map((smmu) => ({
-  ...smmu,
-  config: { ...smmu.config, caching: 'stale' as const },
-}));
-const runOverlay = runner({ ...overlay(), smmus });
+function stale(machine: Machine): Machine {
+  const smmus = machine.smmus.map((smmu) => ({
+    ...smmu,
+    config: { ...smmu.config, caching: 'stale' as const },
+  }));
+  return { ...machine, smmus };
+}
+const runOverlay = runner(stale(overlay()));
+const runNoting = runner(stale(notingOverlay()));
 
 function run(seed: number, mutate?: MutationName): DeterministicReport {
   const options = { seed, operations: OPERATIONS, profile: 'everything', check: true } as const;
-  return runOverlay({ ...options, ...(mutate && { mutate }) });
+  const runMachine = mutate === 'lost-update' ? runNoting : runOverlay;
+  return runMachine({ ...options, ...(mutate && { mutate }) });
 }
 
 describe(`H3: ${SEEDS} deterministic runs of profile everything`, () => {
   it('have no finding without a fault', () => {
     for (let seed = 1; seed <= SEEDS; seed++) expect(run(seed).findings, `seed ${seed}`).toEqual([]);
+  });
+
+  it('G16: have none where hardware notes accesses and writes in descriptors', () => {
+    for (let seed = 1; seed <= SEEDS; seed++) {
+      const options = { seed, operations: OPERATIONS, profile: 'everything', check: true } as const;
+      expect(runNoting(options).findings, `seed ${seed}`).toEqual([]);
+    }
   });
 
   it.each(MUTATION_NAMES)('find %s', (mutate) => {
