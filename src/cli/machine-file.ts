@@ -1,16 +1,24 @@
 /**
  * Reads and realizes the machine file that a command names, and prints what is wrong with it.
  */
-import { readFile } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
 import { type LoadResult, loadMachine, OverrideError } from '../machine/load.js';
 import { type Palette, renderDiagnostics } from '../machine/render.js';
 import { UsageError, unreadable } from './exit-status.js';
 import type { MachineArguments } from './options.js';
 import { colours, say } from './terminal.js';
 
+/** More characters than any machine file may have, so that a device that never ends is refused as too long. */
+const READ_MAX = 1 << 24;
+
 async function readText(file: string): Promise<string> {
   try {
-    return await readFile(file, 'utf8');
+    let text = '';
+    for await (const part of createReadStream(file, 'utf8')) {
+      text += part;
+      if (text.length > READ_MAX) break;
+    }
+    return text;
   } catch (error) {
     throw unreadable(file, error);
   }

@@ -11,7 +11,7 @@ import { decodeOptions, explainOptions } from './explain-options.js';
 import { cacheOptions, laneCount, machineOptions, refuseRepeated } from './options.js';
 import { CACHE_CHOICES } from './snapshot-options.js';
 import { stressOptions } from './stress-options.js';
-import { complain, endQuietlyOnClosedPipe } from './terminal.js';
+import { complain, endOnClosedOutput } from './terminal.js';
 
 const EPILOGUE = 'Exit status: 0 as it should be, 1 not so, 2 a wrong command line or an unreadable file.';
 
@@ -203,7 +203,7 @@ const cli = yargs(hideBin(process.argv))
     throw message ? new UsageError(`${message}\nTry 'smmulator --help'.`) : error;
   });
 
-endQuietlyOnClosedPipe();
+endOnClosedOutput();
 try {
   refuseRepeated(hideBin(process.argv));
   await cli.parseAsync();

@@ -2,6 +2,7 @@
  * Writing to the terminal: lines, and colours where there is a terminal to show them.
  */
 import pc from 'picocolors';
+import { fileProblem, USAGE } from './exit-status.js';
 
 // picocolors looks at FORCE_COLOR and at the platform too; a pipe gets plain text unless the user asks otherwise.
 const asked = process.env.FORCE_COLOR !== undefined && process.env.FORCE_COLOR !== '0';
@@ -20,12 +21,12 @@ export function counted(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
 
-/** A reader that went away, as `head` does, is no error: there is nobody left to tell. */
-export function endQuietlyOnClosedPipe(): void {
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error;
-      process.exit();
-    });
-  }
+/** A reader that went away, as `head` does, is no error: there is nobody left to tell. A full disk is one. */
+export function endOnClosedOutput(): void {
+  process.stderr.on('error', () => process.exit());
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit();
+    complain(`smmulator: standard output: ${fileProblem(error)}`);
+    process.exit(USAGE);
+  });
 }

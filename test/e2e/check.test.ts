@@ -1,4 +1,5 @@
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { closeSync, existsSync, mkdtempSync, openSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -52,6 +53,25 @@ describe('I3 check', () => {
       ['unknown-reference', 'smmus.smmu0.primary-bus'],
       ['addr-invalid', 'devices.nic0.addr'],
     ]);
+  });
+
+  it('a device that never ends is refused as too long', { skip: !existsSync('/dev/zero') }, () => {
+    const { status, stdout, stderr } = smmulator('check', '/dev/zero');
+    expect([status, stderr]).toEqual([1, '']);
+    expect(stdout).toContain('/dev/zero:1:1: error[yaml-syntax]: the text has more than ');
+  });
+
+  it('a full disk behind standard output is one sentence and status 2', {
+    skip: !existsSync('/dev/full'),
+  }, () => {
+    const output = openSync('/dev/full', 'w');
+    const { status, stderr } = spawnSync(process.execPath, ['dist/src/cli/main.js', '--help'], {
+      cwd: root,
+      encoding: 'utf8',
+      stdio: ['ignore', output, 'pipe'],
+    });
+    closeSync(output);
+    expect([status, stderr]).toEqual([2, 'smmulator: standard output: no space left on the device\n']);
   });
 
   it('--json of a sound machine says so', () => {
