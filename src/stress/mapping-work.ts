@@ -142,7 +142,7 @@ export class MappingWork {
     return { noted: HTTU === 2 && execute !== true ? 'dirty' : 'accessed' };
   }
 
-  /** The page is looked at first: what is written there has been noted before (IHI 0070 3.13.2). */
+  /** The page is looked at first: what is written there has been noted before (IHI 0070 3.13.2, 3.13.3). */
   #checkNotes({ kind, context }: StressContext, slot: number, tenure: number): void {
     const { driver, pages, own, report } = this.#kit;
     if (driver.features.HTTU === 0 || kind === 'stage2' || !pages.isWritten(tenure)) return;
