@@ -135,7 +135,10 @@ export async function readSnapshot(file: string): Promise<Snapshot> {
 }
 
 async function readWhole(file: string): Promise<Buffer> {
-  const { size } = await stat(file);
+  const found = await stat(file);
+  // A device might never end.
+  if (!found.isFile()) throw new SnapshotError('unreadable', 'is not a file');
+  const { size } = found;
   if (size > FILE_BYTES_MAX)
     throw new SnapshotError('malformed', `${size} bytes are more than a snapshot can have`);
   return await readFile(file);

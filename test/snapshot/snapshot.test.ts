@@ -329,6 +329,9 @@ describe('a file that cannot be written', () => {
     expect(await write('old')).toBe(file.length);
     expect(readFileSync(join(here, 'old')).equals(file)).toBe(true);
     await expect(readSnapshot(join(here, 'absent'))).rejects.toMatchObject({ problem: 'unreadable' });
+    for (const endless of ['/dev/zero', here]) {
+      await expect(readSnapshot(endless)).rejects.toMatchObject({ problem: 'unreadable' });
+    }
   });
 });
 
