@@ -1,7 +1,7 @@
 /**
  * Every choice that the architecture leaves open and this simulator makes: IMPLEMENTATION DEFINED, CONSTRAINED
- * UNPREDICTABLE, UNKNOWN, permitted but not required. Code names the id of the choice that it carries out; the
- * reference page lists them.
+ * UNPREDICTABLE, UNKNOWN, permitted but not required. Code names the id of the choice that it carries out, as
+ * `choice: prefetch`; the reference page lists them.
  */
 
 export interface Choice {

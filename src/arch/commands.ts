@@ -3,7 +3,7 @@
  * is legal. What is not legal is CERROR_ILL (4.1.3).
  *
  * CMD_CFGI_ALL is CMD_CFGI_STE_RANGE with Range == 31 and has no declaration of its own (4.3.6). Legality on a Realm
- * Command queue is left out. Reserved fields are ignored (choices.ts, command-reserved-fields).
+ * Command queue is left out. Reserved fields are ignored (choice: command-reserved-fields).
  */
 import { type Condition, type Conditions, holds, type IdWords, when } from './conditions.js';
 import { type Field, f, get, type Layout, layout, res, type Words } from './layout.js';
@@ -182,6 +182,7 @@ export const COMMANDS: readonly Command[] = [
     'CMD_ATC_INV',
     CMD_ATC_INV,
     '4.5.1',
+    // Choice: atc-inv-size.
     { Global: f(9), ...SUBSTREAM, Size: f(69, 64), Address: f(127, 76) },
     on(when('IDR0', 'ATS')),
   ),

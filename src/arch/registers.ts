@@ -4,7 +4,7 @@
  *
  * A pair of banked registers is one row; what differs between the two is stated, not written twice.
  * Left out: the VATOS, Command queue control, Root and Realm pages, which no instance of this simulator has, and the
- * IMPLEMENTATION DEFINED ranges, which are RES0 here. Registers of features that no instance has (ATOS, MPAM, DPT,
+ * IMPLEMENTATION DEFINED ranges, which are RES0 here (choice: identification-registers). Registers of features that no instance has (ATOS, MPAM, DPT,
  * VATOS, ECMDQ) are declared with their condition, and hold nothing but what is written to them.
  */
 import { ALWAYS, type Conditions, when } from './conditions.js';
@@ -85,7 +85,7 @@ export interface Register extends Layout {
   readonly acknowledgedIn?: RegisterKey;
   /** Written only together with this flag, and only while it reads 0 (6.3.14.1). */
   readonly updateField?: string;
-  /** Low word after reset. Where the architecture says UNKNOWN: zero (choices.ts, reset-unknown). */
+  /** Low word after reset. Where the architecture says UNKNOWN: zero (choice: reset-unknown). */
   readonly reset: number;
 }
 
@@ -259,6 +259,7 @@ const KEYS = [
     {
       sections: [undefined, '6.3.62'],
       secureOffset: 0x803c,
+      // Choice: inv-all-while-enabled.
       guards: [{ ...SMMUEN, anyBank: true }],
     },
   ),
@@ -272,9 +273,10 @@ const KEYS = [
     sections: ['6.3.14', '6.3.63'],
     secureFields: S_GBPA_FIELDS,
     updateField: 'Update',
-    // Everything "use incoming", no abort: SHCFG is the only field for which that is not zero.
+    // Choice: gbpa-reset. "Use incoming" is zero in every field but SHCFG.
     reset: 0x1000,
   }),
+  // Choice: agbpa.
   register('AGBPA', 0x0048, { IMPLEMENTATION_DEFINED: res(31, 0) }, { sections: ['6.3.15', '6.3.64'] }),
   register('IRQ_CTRL', 0x0050, IRQ_CTRL_FIELDS, {
     sections: ['6.3.16', '6.3.65'],
@@ -349,6 +351,7 @@ const KEYS = [
       ERR: f(30, 24, { 0: 'CERROR_NONE', 1: 'CERROR_ILL', 2: 'CERROR_ABT', 3: 'CERROR_ATC_INV_SYNC' }),
       Res31: res(31),
     },
+    // Choice: cmdq-cons-err-write.
     { sections: ['6.3.28', '6.3.76'], guards: [CMDQEN], readOnlyFields: ['ERR'] },
   ),
   register('EVENTQ_BASE', 0x00a0, OUTPUT_QUEUE_BASE, {

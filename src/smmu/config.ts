@@ -19,7 +19,7 @@ export type CacheEntries = number;
 
 /**
  * What the caches of a TBU keep, from what a plain implementation has to all that the architecture lets one have
- * (IHI 0070 3.21, 16.2). `normal`: valid STEs and CDs, and translations that let their access through. `stale`: L1STDs,
+ * (IHI 0070 3.21, 16.2; choice: caching). `normal`: valid STEs and CDs, and translations that let their access through. `stale`: L1STDs,
  * L1CDs, table descriptors, and translations that do not permit the access, too. `maximally-stale`: structures that are
  * invalid or ILLEGAL as well, an L1STD with Span 0 among them.
  */
@@ -40,7 +40,7 @@ export interface CacheSettings {
   readonly replacement?: Replacement;
   /** Seed of the random replacement; default 0. */
   readonly cacheSeed?: number;
-  /** After a miss, fetch the neighbours as well: structures and translations that nobody asked for (3.14, 3.21). */
+  /** After a miss, fetch the neighbours as well: structures and translations that nobody asked for (choice: speculative-fills). */
   readonly speculativeFills?: boolean;
 }
 

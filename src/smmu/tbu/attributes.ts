@@ -134,7 +134,7 @@ export function outputSpace(security: SecurityState, nscfg: number, incomingNs: 
   return nonSecure ? NON_SECURE : SECURE;
 }
 
-/** Whether stage 2 maps with a Device type, for STE.S2PTW. Reserved encodings are Device (s2-memattr-reserved). */
+/** Whether stage 2 maps with a Device type, for STE.S2PTW. Reserved encodings are Device (choice: s2-memattr-reserved). */
 export function isStage2Device(word: number): boolean {
   const memAttr = get([word], TRANSLATION.S2MemAttr);
   const normal = get([word], TRANSLATION.S2FWB) === 1 ? 0b0100 : 0b1100;
@@ -178,7 +178,10 @@ function withDefaults(incoming: IncomingAttributes = {}): MemoryAttributes {
   return { memoryType, inner, outer, shareability };
 }
 
-/** Overrides of MTCFG, ALLOCCFG and SHCFG; no Device or Normal-iNC-oNC input is other than OSH (13.1.4). */
+/**
+ * Overrides of MTCFG, ALLOCCFG and SHCFG; no Device or Normal-iNC-oNC input is other than OSH (13.1.4). Choices:
+ * alloccfg-without-mtcfg, pcie-attribute-overrides.
+ */
 function replaced(input: MemoryAttributes, overrides: Words): MemoryAttributes {
   let { memoryType, inner, outer, shareability } = input;
   if (get(overrides, OVERRIDES.MTCFG) === 1) {
@@ -250,7 +253,7 @@ function consistent({ memoryType, inner, outer, shareability }: MemoryAttributes
   return normalized({ memoryType, inner: level(inner), outer: level(outer), shareability });
 }
 
-/** Any-Device and Normal-iNC-oNC are Outer Shareable, here also between the stages (stage1-sh-normalized). */
+/** Any-Device and Normal-iNC-oNC are Outer Shareable, here also between the stages (choice: stage1-sh-normalized). */
 function normalized(attributes: MemoryAttributes): MemoryAttributes {
   const { inner, outer } = attributes;
   return inner.policy === 'NC' && outer.policy === 'NC' ? { ...attributes, shareability: 'OSH' } : attributes;
@@ -283,7 +286,7 @@ function decodeMemAttr(memAttr: number): Cacheabilities {
   return normal(POLICIES[inner - 1]!, POLICIES[outer - 1]!);
 }
 
-/** SH and SHCFG encodings; the reserved 0b01 is Non-shareable (sh-reserved). */
+/** SH and SHCFG encodings; the reserved 0b01 is Non-shareable (choice: sh-reserved). */
 function decodeSh(sh: number): Shareability {
   return sh === 2 ? 'OSH' : sh === 3 ? 'ISH' : 'NSH';
 }

@@ -336,7 +336,7 @@ export class ConfigCache {
     return { features: this.#features, security, stallModel: this.#banks[security].stallModel };
   }
 
-  /** Where the Stream table has the STE (3.3.1, 6.3.24, 6.3.25). */
+  /** Where the Stream table has the STE (3.3.1, 6.3.24, 6.3.25; choice: l1std-fetch-range). */
   #steAddress(StreamID: number, security: SecurityState): number | undefined {
     const bank = this.#banks[security];
     const invalid = bank.recInvSid ? C_BAD_STREAMID : SILENT;
@@ -430,7 +430,10 @@ export class ConfigCache {
     return cdIllegal(words, context) ? this.#fail(C_BAD_CD) : decodeCd(words, context);
   }
 
-  /** Where the CD is: one CD, a linear table or a two-level one (5.2 S1Fmt). An IPA with stage 2. */
+  /**
+   * Where the CD is, an IPA with stage 2: one CD, a linear table or a two-level one (5.2 S1Fmt; choice:
+   * s1contextptr-alignment).
+   */
   #cdAddress(cached: CachedSte, context: StreamContext, index: number): number | undefined {
     const { ste } = context;
     if (ste.s1CDMax === 0) return ste.s1ContextPtr;
@@ -440,7 +443,7 @@ export class ConfigCache {
     const l1cd = this.#l1cd(cached, context, index >>> split);
     if (l1cd === undefined) return undefined;
     const range = ste.stage2 === undefined ? this.#features.oas : this.#features.ias;
-    // An invalid or out-of-range L1CD is the substream's fault (7.3.9, 3.4.3).
+    // An invalid or out-of-range L1CD is the substream's fault (7.3.9, 3.4.3; choice: l1cd-range).
     if (!l1cd.valid || l1cd.l2Ptr >= 2 ** range) return this.#fail(C_BAD_SUBSTREAMID);
     return l1cd.l2Ptr + (index % 2 ** split) * CD_BYTES;
   }

@@ -3,7 +3,7 @@ import type { Cd } from './cd.js';
 import type { StreamContext } from './stream-context.js';
 import { PAGE_HI_TTB1 } from './tlb.js';
 
-/** TTB0 (0) or TTB1 (1) of a context with a CD, or -1 where the address is in the range of neither or EPDx stops it. */
+/** TTB0 (0) or TTB1 (1) of a context with a CD, or -1 where it is in the range of neither or EPDx stops it (choice: epd-hit). */
 export function selectTable(context: StreamContext, lo: number, hi: number): 0 | 1 | -1 {
   const cd = context.cd!;
   const half = cd.aa64

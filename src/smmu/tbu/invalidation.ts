@@ -1,6 +1,7 @@
 /**
  * What each CFGI and TLBI command takes out of a TBU's caches: exactly its scope (IHI 0070 4.3, 4.4; REQUIREMENTS
- * D16-D19, A40, A41). The TCU has checked that the command is legal on the queue that it came from.
+ * D16-D19, A40, A41; choice: tlbi-over-invalidation). The TCU has checked that the command is legal on the queue that
+ * it came from.
  */
 import {
   CMD_CFGI_CD,

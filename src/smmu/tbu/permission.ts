@@ -58,6 +58,7 @@ export function stage1Permissions(lo: number, hi: number, tableHi: number, cd: C
     !(cd.wxn && !readOnly) &&
     !((cd.aa64 || cd.uwxn) && unprivWrite) &&
     (cd.aa64 || !executeNever);
+  // Choice: epan-and-sif.
   const panned = cd.pan && (unprivileged || (cd.epan && unprivExecute));
   return (
     (unprivileged ? UNPRIV_READ : 0) |

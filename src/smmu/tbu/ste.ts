@@ -246,6 +246,7 @@ export const STE_RULES: readonly ValidityRule<SteContext>[] = [
   {
     rule: 'S1ContextPtr is out of range',
     section: '3.4.3',
+    // Choice: s1contextptr-range.
     broken: (w, c) =>
       stage1On(w) && getAddress(w, F.S1ContextPtr) >= 2 ** (stage2On(w) ? c.features.ias : c.features.oas),
   },

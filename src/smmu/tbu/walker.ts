@@ -3,7 +3,7 @@
  *
  * A walk leaves its answer in the walker's fields: a TlbFill and the output address, or a fault with all that its event
  * record needs. It allocates nothing. Hardware updates of Access flag and dirty state are made by compare-and-swap, in the
- * order in which the descriptors are used (IHI 0070 3.13, DDI 0487 D8.5). Not here, because not advertised: permission
+ * order in which the descriptors are used (IHI 0070 3.13, DDI 0487 D8.5; choice: httu-order). Not here, because not advertised: permission
  * indirection. The Contiguous bit is not used: it only permits larger TLB entries.
  */
 import {

@@ -190,7 +190,7 @@ export class CommandQueue {
     return failed === 0;
   }
 
-  /** The consumption is to be seen before the interrupt (3.18, 4.7.3). */
+  /** The consumption is to be seen before the interrupt (3.18, 4.7.3). SIG_SEV wakes nobody (choice: sev). */
   #completeSync(): boolean {
     if (!this.#carryOut()) {
       // What came before is not done: the CMD_SYNC has not been reached.

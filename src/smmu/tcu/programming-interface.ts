@@ -312,7 +312,10 @@ export class ProgrammingInterface {
     this.#channel.broadcast(message);
   }
 
-  /** The indexes that the SMMU owns are RAZ above their wrap flag, and truncated when the queue shrinks (6.3.28, 6.3.95). */
+  /**
+   * The indexes that the SMMU owns are RAZ above their wrap flag, and truncated when the queue shrinks (6.3.28, 6.3.95);
+   * those of software are not (choice: queue-index-spare-bits).
+   */
   #trimIndex(indexKey: RegisterKey, field: string, baseKey: RegisterKey): void {
     const bank = this.bank;
     const log2Size = Math.min(bank.field(baseKey, 'LOG2SIZE'), this.#log2Max[baseKey]!);

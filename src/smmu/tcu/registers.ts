@@ -3,7 +3,8 @@
  *
  * Register reads have no side effects, so that any thread reads a register with a load. Writes are the TCU's alone: this
  * class decides what of a write reaches the register (size, alignment, Security state, RES0, guards, Update
- * protocols); what follows from it is not its business. A word is stored whole, a 64-bit write as one 64-bit word.
+ * protocols); what follows from it is not its business. A word is stored whole, a 64-bit write as one 64-bit word
+ * (choice: wide-access-atomicity).
  */
 import { holds } from '../../arch/conditions.js';
 import { IDR5, OAS_BITS, S_IDR1 } from '../../arch/id-registers.js';
@@ -71,7 +72,7 @@ function isLegalAccess(offset: number, sizeBytes: number): boolean {
 }
 
 /**
- * Reads a register, on any thread. Whatever is not there, or not for this access, reads as zero (6.2).
+ * Reads a register, on any thread. Whatever is not there, or not for this access, reads as zero (6.2; choice: page-1-undefined).
  * @param offset from the base of page 0; page 1 is at 0x10000.
  * @param nonSecureInit SmmuConfig.nonSecureInit.
  */
@@ -222,7 +223,7 @@ export class RegisterFile {
     return mask;
   }
 
-  /** A guard holds from the moment its field is written to 1 until its clearing is acknowledged (6.2). */
+  /** A guard holds from the moment its field is written to 1 until its clearing is acknowledged (6.2; choice: guarded-write). */
   #isGuarded(guards: readonly GuardBits[]): boolean {
     const words = this.words;
     return guards.some(
