@@ -37,30 +37,6 @@ interface Queue {
   readonly log2size: number;
 }
 
-interface StoredBank extends Omit<BankState, 'registers'> {
-  readonly features: number;
-  /** 0 for a linear Stream table. */
-  readonly sid_split: number;
-  readonly cr: readonly bigint[];
-  readonly cr0ack: bigint;
-  readonly gbpa: bigint;
-  readonly irq_ctrl: bigint;
-  readonly gerror: bigint;
-  readonly gerrorn: bigint;
-  readonly gerror_irq_cfg0: bigint;
-  readonly gerror_irq_cfg1: bigint;
-  readonly gerror_irq_cfg2: bigint;
-  readonly strtab_base: bigint;
-  readonly strtab_base_cfg: bigint;
-  readonly eventq_irq_cfg0: bigint;
-  readonly eventq_irq_cfg1: bigint;
-  readonly eventq_irq_cfg2: bigint;
-  readonly cmdq: Queue;
-  readonly eventq: Queue;
-  /** All others. */
-  readonly registers: RegisterValues;
-}
-
 /** Fields that are one register each. */
 const SINGLE = {
   cr0ack: 'CR0ACK',
@@ -83,6 +59,18 @@ type SingleField = keyof typeof SINGLE;
 type QueueField = keyof typeof QUEUES;
 const SINGLE_FIELDS = Object.keys(SINGLE) as SingleField[];
 const QUEUE_FIELDS = Object.keys(QUEUES) as QueueField[];
+
+interface StoredBank
+  extends Omit<BankState, 'registers'>,
+    Readonly<Record<SingleField, bigint>>,
+    Readonly<Record<QueueField, Queue>> {
+  readonly features: number;
+  /** 0 for a linear Stream table. */
+  readonly sid_split: number;
+  readonly cr: readonly bigint[];
+  /** All others. */
+  readonly registers: RegisterValues;
+}
 
 /** Names and fields are the same in both banks. */
 const { STRTAB_BASE_CFG, CMDQ_BASE } = BANKS[NON_SECURE];
@@ -168,23 +156,16 @@ const commands: Codec<CommandQueueState> = record<CommandQueueState>({
   syncing: optional(words(4)),
 });
 
+const singles = Object.fromEntries(SINGLE_FIELDS.map((field) => [field, hex])) as Record<
+  SingleField,
+  Codec<bigint>
+>;
+
 const storedBank = record<StoredBank>({
   features: uint32,
   sid_split: uint32,
   cr: list(hex, CR.length),
-  cr0ack: hex,
-  gbpa: hex,
-  irq_ctrl: hex,
-  gerror: hex,
-  gerrorn: hex,
-  gerror_irq_cfg0: hex,
-  gerror_irq_cfg1: hex,
-  gerror_irq_cfg2: hex,
-  strtab_base: hex,
-  strtab_base_cfg: hex,
-  eventq_irq_cfg0: hex,
-  eventq_irq_cfg1: hex,
-  eventq_irq_cfg2: hex,
+  ...singles,
   cmdq: queue,
   eventq: queue,
   registers: dictionary(hex, REGISTERS_MAX),

@@ -32,7 +32,6 @@ export function integer(min: number, max: number): Codec<number> {
 /** Counts things; exact as a double. */
 export const count = integer(0, Number.MAX_SAFE_INTEGER);
 export const uint32 = integer(0, 0xffff_ffff);
-export const int32 = integer(-0x8000_0000, 0x7fff_ffff);
 /** An index of an instance: an SMMU, a device, a stream, a slot. */
 export const index = integer(0, 0x7fff_ffff);
 

@@ -153,15 +153,15 @@ export function decodeSnapshot(file: Buffer): Snapshot {
     if (section.version !== known) refuseVersion(describeSection(section), section.version, known);
   }
   const machine = realizeAgain(only(all, 'machine', machineSection));
-  const pages = all
-    .filter(({ name }) => name === MEMORY_SECTION)
-    .map((section) => ({ section, count: decodePages(section, machine.regions).length }));
+  const pages = all.filter(({ name }) => name === MEMORY_SECTION);
+  // Decoded now to be checked, and once more by fill: what a large memory holds is never here as a whole.
+  for (const section of pages) decodePages(section, machine.regions);
   const state = decodeState(all, machine);
   const snapshot: Snapshot = {
     machine,
     state,
     fill: (memory) => {
-      for (const { section } of pages) {
+      for (const section of pages) {
         for (const page of decodePages(section, machine.regions)) memory.setPage(section.instance, page);
       }
     },

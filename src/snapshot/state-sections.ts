@@ -1,5 +1,5 @@
 /** What is in each section but memory: the plain data of the state, declared field by field. */
-import type { DmaCounters, MasterState } from '../devices/dma-master.js';
+import { BOUNDARY_BYTES, type DmaCounters, type MasterState } from '../devices/dma-master.js';
 import type { MachineSource } from '../machine/types.js';
 import type { TranslationCounts } from '../runtime/lane-tbu.js';
 import type { DeviceState } from '../runtime/machine-state.js';
@@ -39,12 +39,11 @@ const CDS_MAX = 0x10_0000;
 const STEPS_MAX = 0x10_0000;
 const NAME_MAX = 1024;
 const SOURCE_MAX = 0x400_0000;
-const PAGE_BYTES = 4096;
 
 const security = oneOf(0, 1);
-/** STAGs, SubstreamIDs and failures: -1 says that there is none. */
 /** State of a pseudo-random sequence, whatever its sign. */
 const dice = integer(-0x8000_0000, 0xffff_ffff);
+/** STAGs, SubstreamIDs and failures: -1 says that there is none. */
 const signed = integer(-1, 0x7fff_ffff);
 
 export const machineSection: Codec<MachineSource> = record<MachineSource>({
@@ -155,7 +154,7 @@ const master = record<MasterState>({
   step: index,
   pass: count,
   doneBytes: count,
-  held: bytes(PAGE_BYTES),
+  held: bytes(BOUNDARY_BYTES),
   stalled: flag,
   counters: list(
     record<DmaCounters>({ accesses: count, bytes: count, aborts: count, mismatches: count }),
