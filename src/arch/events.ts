@@ -4,6 +4,8 @@
  */
 import { type Field, f, getBig, type Layout, layout, type Words } from './layout.js';
 
+export const EVENT_BYTES = 32;
+
 export const F_UUT = 0x01;
 export const C_BAD_STREAMID = 0x02;
 export const F_STE_FETCH = 0x03;

@@ -120,5 +120,8 @@ export const S_IDR1 = layout('SMMU_S_IDR1', '6.3.53', 32, {
   SECURE_IMPL: f(31),
 });
 
+/** IDR0.STALL_MODEL and S_IDR0.STALL_MODEL: faults terminate or stall as configured, all terminate, all that can stall. */
+export const STALL_MODEL = { stall: 0, terminate: 1, forced: 2 } as const;
+
 /** IDR5.OAS encodings, in bits (IHI 0070 6.3.6). */
 export const OAS_BITS = [32, 36, 40, 42, 44, 48, 52, 56] as const;

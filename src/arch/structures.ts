@@ -113,6 +113,15 @@ export const STE = layout('STE', '5.2', 512, {
   S2POI: f(511, 448),
 });
 
+export const STE_BYTES = STE.bits / 8;
+
+/** STE.Config. */
+export const CONFIG_ABORT = 0;
+export const CONFIG_BYPASS = 4;
+export const CONFIG_STAGE_1 = 5;
+export const CONFIG_STAGE_2 = 6;
+export const CONFIG_NESTED = 7;
+
 export const L1CD = layout('L1CD', '5.3', 64, {
   V: f(0),
   Res1: res(11, 1),
@@ -185,3 +194,5 @@ export const CD = layout('CD', '5.4', 512, {
   PIIP: f(495, 448),
   Res496: res(511, 496),
 });
+
+export const CD_BYTES = CD.bits / 8;

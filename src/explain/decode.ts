@@ -17,7 +17,7 @@ import {
   TABLE_DESCRIPTOR,
   wideDescriptor,
 } from '../arch/descriptors.js';
-import { EVENTS } from '../arch/events.js';
+import { EVENT_BYTES, EVENTS } from '../arch/events.js';
 import { IDR3 } from '../arch/id-registers.js';
 import { encode, get, type Layout, type Words } from '../arch/layout.js';
 import { REGISTERS, type Register } from '../arch/registers.js';
@@ -71,7 +71,6 @@ interface Kind {
   readonly decode: (words: Words, options: DecodeOptions) => readonly Decoded[];
 }
 
-const EVENT_BYTES = 32;
 const SPAN_MAX = 11;
 
 function decoded(

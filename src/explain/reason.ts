@@ -21,7 +21,7 @@ import {
 import { get, getAddress } from '../arch/layout.js';
 import { BANKS, type RegisterKey } from '../arch/registers.js';
 import { NON_SECURE, SECURE, type SecurityState } from '../arch/security.js';
-import { L1CD, L1STD, STE } from '../arch/structures.js';
+import { CONFIG_BYPASS, L1CD, L1STD, STE } from '../arch/structures.js';
 import { readFeatures } from '../smmu/features.js';
 import { brokenCdRules } from '../smmu/tbu/cd.js';
 import { selectHalf, selectLpaeHalf } from '../smmu/tbu/input-address.js';
@@ -360,7 +360,7 @@ function sizeReason(translation: Translation, { stage }: Fault): Reason {
   const context = findStep(translation, 'context')?.context;
   if (context !== undefined && stage === 1 && context.cd === undefined) {
     const { ias, oas } = readFeatures(translation.config.idr);
-    const limit = context.ste.config === 4 ? `OAS of ${oas}` : `IAS of ${ias}`;
+    const limit = context.ste.config === CONFIG_BYPASS ? `OAS of ${oas}` : `IAS of ${ias}`;
     return because(`the address exceeds the ${limit} bits, and stage 1 does not translate`, 'IHI 0070 3.4');
   }
   const { level, address, ipaSpace, lo, hi } = lastDescriptor(translation, stage)!;

@@ -4,7 +4,7 @@
  * The defaults are those of QEMU's SMMUv3, with Arm's implementer code and the fields that SMMUv3.2 demands.
  * What the core does not implement is accepted in the file and never advertised here: ATS.
  */
-import { AIDR, IDR0, IDR1, IDR3, IDR5, OAS_BITS, S_IDR0, S_IDR1 } from '../arch/id-registers.js';
+import { AIDR, IDR0, IDR1, IDR3, IDR5, OAS_BITS, S_IDR0, S_IDR1, STALL_MODEL } from '../arch/id-registers.js';
 import { encode, type Field, get, type Layout } from '../arch/layout.js';
 import type { IdRegisters } from '../smmu/config.js';
 import { STALLS_MAX } from '../smmu/stalls.js';
@@ -34,8 +34,6 @@ export interface SmmuProperties {
 const TTF = { aarch64: 2, both: 3 } as const;
 const TTENDIAN_LITTLE = 2;
 const HTTU = { off: 0, access: 1, dirty: 2, tables: 3 } as const;
-/** STALL_MODEL: terminate only, or stall as well. */
-const STALL_MODEL = { terminate: 1, stall: 0 } as const;
 const TERM_MODEL_ABORT = 1;
 const ST_LEVEL_2 = 1;
 const BBML_2 = 2;

@@ -2,13 +2,13 @@
  * The Event queue as a scenario looks at it: records between the consumer's position and EVENTQ_PROD, read from
  * memory the way software reads them (IHI 0070 3.5, 7.1).
  */
+import { EVENT_BYTES } from '../arch/events.js';
 import { get, getAddress, type Words } from '../arch/layout.js';
 import { BANKS, type RegisterKey } from '../arch/registers.js';
 import type { SecurityState } from '../arch/security.js';
 import type { Awaitable, ScenarioDriver } from './driver.js';
 import type { EventWords } from './format.js';
 
-const RECORD_BYTES = 32;
 /** IDR1.EVENTQS is at most this (IHI 0070 6.3.2). */
 const LOG2SIZE_MAX = 19;
 
@@ -82,14 +82,14 @@ export class EventQueueView {
     const indexMask = 2 * entries - 1;
     const records: EventWords[] = [];
     for (let index = from & indexMask; index !== (WR & indexMask) && records.length < limit; ) {
-      records.push(this.#record(base + (index & (entries - 1)) * RECORD_BYTES));
+      records.push(this.#record(base + (index & (entries - 1)) * EVENT_BYTES));
       index = (index + 1) & indexMask;
     }
     return records;
   }
 
   #record(pa: number): EventWords {
-    const bytes = new Uint8Array(RECORD_BYTES);
+    const bytes = new Uint8Array(EVENT_BYTES);
     this.#driver.peek(this.#security, pa, bytes);
     const view = new DataView(bytes.buffer);
     return [0, 8, 16, 24].map((offset) => view.getBigUint64(offset, true)) as unknown as EventWords;
@@ -103,7 +103,7 @@ export class EventQueueView {
     return {
       entries,
       // The queue is aligned to its size: lower address bits are treated as 0 (IHI 0070 6.3.29).
-      base: ADDR - (ADDR % (entries * RECORD_BYTES)),
+      base: ADDR - (ADDR % (entries * EVENT_BYTES)),
       WR: get(await this.#read('EVENTQ_PROD'), EVENTQ_PROD.fields.WR!),
     };
   }

@@ -7,7 +7,7 @@ import type { Context } from './context.js';
 import type { ContextOptions, SmmuDriver } from './driver.js';
 import type { DeferredRange } from './fault-handler.js';
 import type { PageAllocator } from './page-allocator.js';
-import { GRANULE_BITS, type Granule, type Permissions } from './page-tables.js';
+import { entryBits, type Granule, type Permissions } from './page-tables.js';
 import { DriverError } from './port.js';
 
 export interface BootMapping {
@@ -66,7 +66,7 @@ const PERMISSIONS: Readonly<Record<BootMapping['access'], Permissions>> = {
 
 /** Smallest block of each granule (DDI 0487 D8.3): larger buffers are aligned to it, so that blocks can be used. */
 function blockBytes(granule: Granule): number {
-  return 2 ** (2 * GRANULE_BITS[granule] - 3);
+  return 2 ** entryBits(granule, 2);
 }
 
 /**

@@ -3,17 +3,17 @@
  * A CD changes as an STE does: V comes last (3.21.3.1).
  */
 import { encode } from '../arch/layout.js';
-import { L1CD } from '../arch/structures.js';
-import { CD_BYTES, S1FMT_4KB_LEAF, S1FMT_LINEAR } from './context.js';
+import { CD, CD_BYTES, L1CD } from '../arch/structures.js';
+import { S1FMT_4KB_LEAF, S1FMT_LINEAR } from './context.js';
 import type { PageAllocator } from './page-allocator.js';
-import { type CpuMemory, DriverError } from './port.js';
+import { type CpuMemory, DriverError, doubleWord } from './port.js';
 
 const LEAF_CDS = 64;
-const L1CD_BYTES = 8;
+const L1CD_BYTES = L1CD.bits / 8;
 const LEAF_BYTES = LEAF_CDS * CD_BYTES;
 const DOUBLE_WORDS = CD_BYTES / 8;
-/** CD.V is bit 31. */
-const V = 1n << 31n;
+/** CD.V, in the first double-word. */
+const V = doubleWord(encode(CD, { V: 1 }));
 
 /** Makes the SMMU forget a CD, and with `leaf` false the level 1 descriptor before it, and waits for it. */
 export type InvalidateCD = (SubstreamID: number, leaf: boolean) => void;
@@ -21,7 +21,7 @@ export type InvalidateCD = (SubstreamID: number, leaf: boolean) => void;
 /** Writes a CD that the SMMU cannot reach yet. */
 export function writeCD(memory: CpuMemory, pa: number, words: Uint32Array): void {
   for (let i = 0; i < DOUBLE_WORDS; i++) {
-    memory.store64(pa + 8 * i, (BigInt(words[2 * i + 1]!) << 32n) | BigInt(words[2 * i]!));
+    memory.store64(pa + 8 * i, doubleWord(words, i));
   }
 }
 
@@ -67,7 +67,7 @@ export class CDTable {
       yield;
     }
     if (words === undefined) return;
-    const first = (BigInt(words[1]!) << 32n) | BigInt(words[0]!);
+    const first = doubleWord(words);
     const invalid = words.slice();
     invalid[0] = Number(BigInt.asUintN(32, first & ~V));
     writeCD(this.#memory, pa, invalid);
@@ -102,7 +102,7 @@ export class CDTable {
   #link(index: number, SubstreamID: number): number {
     const leaf = this.#newTable(LEAF_BYTES);
     const words = encode(L1CD, { V: 1, L2Ptr: leaf / 4096 });
-    this.#memory.store64(this.base + index * L1CD_BYTES, (BigInt(words[1]!) << 32n) | BigInt(words[0]!));
+    this.#memory.store64(this.base + index * L1CD_BYTES, doubleWord(words));
     this.#leaves.set(index, leaf);
     this.#invalidate(SubstreamID, false);
     return leaf;

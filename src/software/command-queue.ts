@@ -5,7 +5,7 @@
 import { COMMAND_BYTES } from '../arch/commands.js';
 import { type CommandWords, sync } from './commands.js';
 import type { PageAllocator } from './page-allocator.js';
-import { CommandError, type CpuMemory } from './port.js';
+import { CommandError, type CpuMemory, doubleWord } from './port.js';
 import type { RegisterInterface } from './register-interface.js';
 
 export class CommandQueue {
@@ -91,8 +91,8 @@ export class CommandQueue {
 
   #put(command: CommandWords): void {
     const slot = this.#slot(this.#prod);
-    this.#memory.store64(slot, (BigInt(command[1]!) << 32n) | BigInt(command[0]!));
-    this.#memory.store64(slot + 8, (BigInt(command[3]!) << 32n) | BigInt(command[2]!));
+    this.#memory.store64(slot, doubleWord(command));
+    this.#memory.store64(slot + 8, doubleWord(command, 1));
     this.#prod = (this.#prod + 1) & this.#indexMask;
   }
 

@@ -16,7 +16,6 @@ import {
   CMD_TLBI_NH_ALL,
   CMD_TLBI_NH_ASID,
   CMD_TLBI_NH_VA,
-  CMD_TLBI_NH_VAA,
   CMD_TLBI_NSNH_ALL,
   CMD_TLBI_S_EL2_ALL,
   CMD_TLBI_S2_IPA,
@@ -84,10 +83,6 @@ function addressFields({ address, leaf, range }: TlbiAddress) {
 
 export function tlbiNHVA(VMID: number, ASID: number, at: TlbiAddress): CommandWords {
   return command(CMD_TLBI_NH_VA, { VMID, ASID, ...addressFields(at) });
-}
-
-export function tlbiNHVAA(VMID: number, at: TlbiAddress): CommandWords {
-  return command(CMD_TLBI_NH_VAA, { VMID, ...addressFields(at) });
 }
 
 export function tlbiS2IPA(VMID: number, at: TlbiAddress): CommandWords {

@@ -4,20 +4,13 @@
  */
 import { OAS_BITS } from '../arch/id-registers.js';
 import { encode } from '../arch/layout.js';
-import { CD, STE } from '../arch/structures.js';
+import { CD, CONFIG_ABORT, CONFIG_BYPASS, CONFIG_STAGE_1, CONFIG_STAGE_2, STE } from '../arch/structures.js';
 import { MAIR0, type PageTables } from './page-tables.js';
-
-export const CD_BYTES = 64;
 
 /** Walks are made Inner Shareable, Write-Back Read- and Write-Allocate. */
 const WRITE_BACK = 1;
 const INNER_SHAREABLE = 3;
 const SHCFG_INCOMING = 1;
-
-const CONFIG_ABORT = 0b000;
-const CONFIG_BYPASS = 0b100;
-const CONFIG_STAGE1 = 0b101;
-const CONFIG_STAGE2 = 0b110;
 
 /** CD.TG0 and STE.S2TG have one encoding. */
 const TG = { '4KiB': 0, '64KiB': 1, '16KiB': 2 } as const;
@@ -78,7 +71,7 @@ export const BYPASS_STE: Uint32Array = encode(STE, { V: 1, Config: CONFIG_BYPASS
 export function stage1STE(cd: number, S1CDMax: number, S1Fmt: number): Uint32Array {
   return encode(STE, {
     V: 1,
-    Config: CONFIG_STAGE1,
+    Config: CONFIG_STAGE_1,
     S1Fmt,
     S1ContextPtr: BigInt(cd) >> 6n,
     S1CDMax,
@@ -97,7 +90,7 @@ export function stage2STE(tables: PageTables, VMID: number, stall: boolean): Uin
   const S2SL0 = (granule === '4KiB' ? 2 : 3) - tables.startLevel;
   return encode(STE, {
     V: 1,
-    Config: CONFIG_STAGE2,
+    Config: CONFIG_STAGE_2,
     SHCFG: SHCFG_INCOMING,
     S2VMID: VMID,
     S2T0SZ: 64 - inputBits,

@@ -6,6 +6,7 @@
  * Secure stage 2, ATS, PRI, MSIs.
  */
 import { SECURE, type SecurityState } from '../arch/security.js';
+import { CD_BYTES } from '../arch/structures.js';
 import { CDTable, writeCD } from './cd-table.js';
 import { CommandQueue } from './command-queue.js';
 import {
@@ -24,15 +25,7 @@ import {
   tlbiSEL2All,
   tlbiSNHAll,
 } from './commands.js';
-import {
-  ABORT_STE,
-  BYPASS_STE,
-  CD_BYTES,
-  type Context,
-  contextDescriptor,
-  stage1STE,
-  stage2STE,
-} from './context.js';
+import { ABORT_STE, BYPASS_STE, type Context, contextDescriptor, stage1STE, stage2STE } from './context.js';
 import { EventQueue } from './event-queue.js';
 import { type Features, probe } from './features.js';
 import { IdAllocator } from './id-allocator.js';

@@ -1,11 +1,9 @@
 /** The consumer's end of an Event queue (IHI 0070 3.5, 7.2, 7.4): records, wrapping, acknowledging an overflow. */
-import { EVENT } from '../arch/events.js';
+import { EVENT, EVENT_BYTES } from '../arch/events.js';
 import { get } from '../arch/layout.js';
 import type { PageAllocator } from './page-allocator.js';
 import type { CpuMemory } from './port.js';
 import type { RegisterInterface } from './register-interface.js';
-
-export const EVENT_BYTES = 32;
 
 export interface EventRecord {
   readonly number: number;

@@ -1,5 +1,5 @@
 /** What a driver learns from the ID registers of an SMMU (IHI 0070 6.3.1 to 6.3.6, 6.3.52, 6.3.53). */
-import { IDR0, IDR1, IDR3, IDR5, OAS_BITS, S_IDR0, S_IDR1 } from '../arch/id-registers.js';
+import { IDR0, IDR1, IDR3, IDR5, OAS_BITS, S_IDR0, S_IDR1, STALL_MODEL } from '../arch/id-registers.js';
 import { get } from '../arch/layout.js';
 import { NON_SECURE, SECURE } from '../arch/security.js';
 import type { Granule } from './page-tables.js';
@@ -29,9 +29,6 @@ export interface Features {
   readonly granules: ReadonlySet<Granule>;
 }
 
-const STALL_TERMINATE = 1;
-const STALL_FORCED = 2;
-
 /** @throws DriverError for a Secure interface that the SMMU does not have. */
 export function probe(registers: RegisterInterface): Features {
   const idr0 = [registers.readFrom(NON_SECURE, 'IDR0')];
@@ -58,14 +55,14 @@ export function probe(registers: RegisterInterface): Features {
     VMIDBits: get(idr0, IDR0.fields.VMID16) ? 16 : 8,
     twoLevelStreamTable: get(idr0, IDR0.fields.ST_LEVEL) === 1,
     twoLevelCDTable: get(idr0, IDR0.fields.CD2L) === 1,
-    stall: stallModel !== STALL_TERMINATE,
-    forcedStall: stallModel === STALL_FORCED,
+    stall: stallModel !== STALL_MODEL.terminate,
+    forcedStall: stallModel === STALL_MODEL.forced,
     sidBits: secure ? get(s_idr1, S_IDR1.fields.S_SIDSIZE) : get(idr1, IDR1.fields.SIDSIZE),
     ssidBits: get(idr1, IDR1.fields.SSIDSIZE),
     log2Commands: get(idr1, IDR1.fields.CMDQS),
     log2Events: get(idr1, IDR1.fields.EVENTQS),
     rangeInvalidation: get(idr3, IDR3.fields.RIL) === 1,
-    outputBits: OAS_BITS[get(idr5, IDR5.fields.OAS) as 0],
+    outputBits: OAS_BITS[get(idr5, IDR5.fields.OAS)]!,
     granules,
   };
 }

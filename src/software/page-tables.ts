@@ -9,13 +9,19 @@
  * Leaves out: the Contiguous bit, hierarchical attributes, 4KB and 16KB tables with 52-bit addresses (DS).
  */
 import { S1_LEAF_DESCRIPTOR, S2_LEAF_DESCRIPTOR, TABLE_DESCRIPTOR } from '../arch/descriptors.js';
-import { encode, type Field, type Words } from '../arch/layout.js';
+import { encode, type Field } from '../arch/layout.js';
 import type { PageAllocator } from './page-allocator.js';
-import { type CpuMemory, DriverError } from './port.js';
+import { type CpuMemory, DriverError, doubleWord } from './port.js';
 
 export type Granule = '4KiB' | '16KiB' | '64KiB';
 
 export const GRANULE_BITS: Readonly<Record<Granule, number>> = { '4KiB': 12, '16KiB': 14, '64KiB': 16 };
+
+/** Bytes that one entry at a level covers, as a power of two (DDI 0487 D8.2). */
+export function entryBits(granule: Granule, level: number): number {
+  const pageBits = GRANULE_BITS[granule];
+  return pageBits + (3 - level) * (pageBits - 3);
+}
 
 export interface TableFormat {
   readonly stage: 1 | 2;
@@ -77,10 +83,6 @@ function mask(field: Field): bigint {
   return ((1n << BigInt(field.hi - field.lo + 1)) - 1n) << BigInt(field.lo);
 }
 
-function word(words: Words): bigint {
-  return (BigInt(words[1]! >>> 0) << 32n) | BigInt(words[0]! >>> 0);
-}
-
 const VALID = mask(TABLE_DESCRIPTOR.fields.Valid);
 /** Bit 1: a table above level 3, a page at level 3. */
 const TABLE_OR_PAGE = mask(TABLE_DESCRIPTOR.fields.Type);
@@ -106,7 +108,7 @@ const MAX_CONCATENATED = 16;
 function stage1Attributes(permissions: Permissions): bigint {
   const never = permissions.execute ? 0 : 1;
   const clean = permissions.write && permissions.noted === 'dirty';
-  return word(
+  return doubleWord(
     encode(S1_LEAF_DESCRIPTOR, {
       AttrIndx: permissions.device ? ATTR_DEVICE : ATTR_NORMAL,
       NS: permissions.ns ? 1 : 0,
@@ -123,7 +125,7 @@ function stage1Attributes(permissions: Permissions): bigint {
 }
 
 function stage2Attributes(permissions: Permissions): bigint {
-  return word(
+  return doubleWord(
     encode(S2_LEAF_DESCRIPTOR, {
       MemAttr: permissions.device ? MEMATTR_DEVICE : MEMATTR_NORMAL,
       S2AP: (permissions.read ? 1 : 0) | (permissions.write ? 2 : 0),
@@ -242,9 +244,8 @@ export class PageTables {
     return this.format.stage === 1 ? stage1Attributes(permissions) : stage2Attributes(permissions);
   }
 
-  /** Bytes that one entry at `level` covers, as a power of two. */
   #shift(level: number): number {
-    return this.#pageBits + (3 - level) * this.#stride;
+    return entryBits(this.format.granule, level);
   }
 
   /** D8.3: 4KB tables have blocks at levels 1 and 2, the others at level 2. */

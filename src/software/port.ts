@@ -2,6 +2,7 @@
  * What a driver needs of a machine: registers that it can read and write, memory that it can read and write.
  * Everything else in `software` is built on these two. Also the ways in which a driver can fail.
  */
+import type { Words } from '../arch/layout.js';
 import type { PhysicalAddressSpace } from '../memory/address-space.js';
 
 /** The register window of one SMMU, as the CPU in this driver's Security state reaches it. Offsets from its base. */
@@ -21,6 +22,11 @@ export interface CpuMemory {
   fill(pa: number, byte: number, sizeBytes: number): void;
   readBytes(pa: number, sizeBytes: number): Uint8Array;
   writeBytes(pa: number, bytes: Uint8Array): void;
+}
+
+/** One double-word of a structure, as 64-bit accesses have it. */
+export function doubleWord(words: Words, index = 0): bigint {
+  return (BigInt(words[2 * index + 1]! >>> 0) << 32n) | BigInt(words[2 * index]! >>> 0);
 }
 
 /** A driver could not do what it was asked; the message says what and why. */

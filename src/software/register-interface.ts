@@ -5,7 +5,7 @@
 import { encode, get } from '../arch/layout.js';
 import { BANKS, type Register, type RegisterKey } from '../arch/registers.js';
 import { SECURITY_NAMES, type SecurityState } from '../arch/security.js';
-import { DriverTimeout, type SmmuPort } from './port.js';
+import { DriverTimeout, doubleWord, type SmmuPort } from './port.js';
 
 /** Polls before giving up; each lets the SMMU run. */
 export const POLL_LIMIT = 1_000_000;
@@ -49,7 +49,7 @@ export class RegisterInterface {
     const register = this.#register(key);
     const words = encode(register, values);
     if (register.bits === 32) this.write(key, words[0]!);
-    else this.#port.write64(register.offset, (BigInt(words[1]!) << 32n) | BigInt(words[0]!));
+    else this.#port.write64(register.offset, doubleWord(words));
   }
 
   /** The value of a 32-bit register with the given fields. */

@@ -3,18 +3,17 @@
  * and the procedures by which an entry changes while the SMMU may be reading it (3.21.3.1).
  */
 import { encode, get } from '../arch/layout.js';
-import { L1STD, STE } from '../arch/structures.js';
+import { L1STD, STE, STE_BYTES } from '../arch/structures.js';
 import type { PageAllocator } from './page-allocator.js';
-import { type CpuMemory, DriverError } from './port.js';
+import { type CpuMemory, DriverError, doubleWord } from './port.js';
 import type { RegisterInterface } from './register-interface.js';
 
-export const STE_BYTES = 64;
-const L1STD_BYTES = 8;
+const L1STD_BYTES = L1STD.bits / 8;
 /** STRTAB_BASE_CFG.SPLIT: a level 2 table of 256 STEs, the middle of the three allowed values. */
 const SPLIT = 8;
 const LEVEL2_BYTES = 2 ** SPLIT * STE_BYTES;
 /** Double-words of an STE. */
-const DOUBLE_WORDS = 8;
+const DOUBLE_WORDS = STE_BYTES / 8;
 
 /** Makes the SMMU forget an STE, and with `leaf` false the level 1 descriptor before it, and waits for it. */
 export type InvalidateSTE = (StreamID: number, leaf: boolean) => void;
@@ -28,10 +27,7 @@ export interface STEInvalidation {
 }
 
 function doubleWords(words: Uint32Array): bigint[] {
-  return Array.from(
-    { length: DOUBLE_WORDS },
-    (_, i) => (BigInt(words[2 * i + 1]!) << 32n) | BigInt(words[2 * i]!),
-  );
+  return Array.from({ length: DOUBLE_WORDS }, (_, i) => doubleWord(words, i));
 }
 
 type SteField = keyof typeof STE.fields;
@@ -39,7 +35,7 @@ type SteField = keyof typeof STE.fields;
 /** The bits that fields have in one double-word of an STE. */
 function bitsOf(index: number, names: readonly SteField[]): bigint {
   const words = encode(STE, Object.fromEntries(names.map((name) => [name, -1n])));
-  return doubleWords(words)[index]!;
+  return doubleWord(words, index);
 }
 
 const V = bitsOf(0, ['V']);
@@ -68,6 +64,11 @@ function usedBits([first]: readonly bigint[]): bigint[] {
     used[2] = bitsOf(2, ['S2VMID']);
   }
   return (config & 2) === 0 ? used : used.fill(ALL, 2);
+}
+
+/** The same STE with V == 0. */
+function invalid([first, ...rest]: readonly bigint[]): bigint[] {
+  return [first! & ~V, ...rest];
 }
 
 export class StreamTable {
@@ -128,14 +129,9 @@ export class StreamTable {
       (prepared[i]! & usedNext[i]!) === (value & usedNext[i]!) ? [] : [i],
     );
     if (critical.length > 1) {
-      yield* this.#store(StreamID, pa, current, [current[0]! & ~V, ...current.slice(1)]);
-      yield* this.#store(
-        StreamID,
-        pa,
-        [current[0]! & ~V, ...current.slice(1)],
-        [next[0]! & ~V, ...next.slice(1)],
-      );
-      yield* this.#store(StreamID, pa, [next[0]! & ~V, ...next.slice(1)], next);
+      yield* this.#store(StreamID, pa, current, invalid(current));
+      yield* this.#store(StreamID, pa, invalid(current), invalid(next));
+      yield* this.#store(StreamID, pa, invalid(next), next);
       return;
     }
     // The critical double-word keeps all its old bits until it changes as a whole.
@@ -207,7 +203,7 @@ export class StreamTable {
   #point(index: number, table: number): void {
     // A level 2 array holds 2^(Span - 1) STEs.
     const words = encode(L1STD, { Span: SPLIT + 1, L2Ptr: table / 64 });
-    this.#memory.store64(this.#base + index * L1STD_BYTES, (BigInt(words[1]!) << 32n) | BigInt(words[0]!));
+    this.#memory.store64(this.#base + index * L1STD_BYTES, doubleWord(words));
     this.#level2.set(index, table);
   }
 }

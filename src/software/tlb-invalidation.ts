@@ -11,6 +11,7 @@ import {
   tlbiS12VMAll,
 } from './commands.js';
 import {
+  entryBits,
   GRANULE_BITS,
   type Granule,
   type Invalidation,
@@ -32,15 +33,9 @@ const TG: Readonly<Record<Granule, number>> = { '4KiB': 1, '16KiB': 2, '64KiB': 
 /** NUM has five bits. */
 const MAX_MULTIPLIER = 32;
 
-/** Bytes that one leaf at a level covers. */
-function leafBytes(granule: Granule, level: number): number {
-  const pageBits = GRANULE_BITS[granule];
-  return 2 ** (pageBits + (3 - level) * (pageBits - 3));
-}
-
 /** Without RIL: one command for each leaf. */
 function byLeaf(range: LeafRange, granule: Granule, leaf: boolean): TlbiAddress[] {
-  const step = leafBytes(granule, range.level);
+  const step = 2 ** entryBits(granule, range.level);
   const count = Math.min(range.sizeBytes / step, MAX_COMMANDS + 1);
   return Array.from({ length: count }, (_, i) => ({ address: BigInt(range.start + i * step), leaf }));
 }

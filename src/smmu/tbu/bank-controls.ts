@@ -1,4 +1,5 @@
 /** The translation controls of one bank as a TBU holds them: a decoded BANK message (maintenance.ts). */
+import { STALL_MODEL } from '../../arch/id-registers.js';
 import { get, getAddress } from '../../arch/layout.js';
 import { BANKS } from '../../arch/registers.js';
 import { NON_SECURE, type SecurityState } from '../../arch/security.js';
@@ -15,8 +16,6 @@ import {
 } from '../maintenance.js';
 
 const { CR2, GBPA, STRTAB_BASE, STRTAB_BASE_CFG } = BANKS[NON_SECURE];
-const STALL_AND_TERMINATE = 0;
-export const TERMINATE_ONLY = 1;
 /** Larger CR0.VMW values are reserved and behave as 0 (IHI 0070 6.3.9, 6.3.57). */
 const VMW_MAX = 4;
 
@@ -47,7 +46,7 @@ export const RESET_CONTROLS: BankControls = {
   e2h: false,
   sif: false,
   vmidIgnored: 0,
-  stallModel: TERMINATE_ONLY,
+  stallModel: STALL_MODEL.terminate,
   strtabBase: 0,
   log2size: 0,
   twoLevel: false,
@@ -56,7 +55,7 @@ export const RESET_CONTROLS: BankControls = {
 
 /** NSSTALLD takes the choice away from Non-secure streams (choice: nsstalld-cached); where Stall is forced there is none to take. */
 function effectiveStallModel(stallModel: number, disabled: boolean): number {
-  return disabled && stallModel === STALL_AND_TERMINATE ? TERMINATE_ONLY : stallModel;
+  return disabled && stallModel === STALL_MODEL.stall ? STALL_MODEL.terminate : stallModel;
 }
 
 export function decodeBank(message: Int32Array, { stLevel, stallModel }: Features): BankControls {

@@ -17,14 +17,15 @@ import {
   F_STE_FETCH,
   F_STREAM_DISABLED,
 } from '../../arch/events.js';
+import { STALL_MODEL } from '../../arch/id-registers.js';
 import { get, getAddress } from '../../arch/layout.js';
 import { SECURITY_STATES, type SecurityState } from '../../arch/security.js';
-import { L1CD, L1STD, STE } from '../../arch/structures.js';
+import { CD_BYTES, L1CD, L1STD, STE, STE_BYTES } from '../../arch/structures.js';
 import type { PhysicalAddressSpace } from '../../memory/address-space.js';
 import type { CacheSettings } from '../config.js';
 import type { Features } from '../features.js';
 import { type Commit, StateError } from '../state.js';
-import { type BankControls, RESET_CONTROLS, TERMINATE_ONLY } from './bank-controls.js';
+import { type BankControls, RESET_CONTROLS } from './bank-controls.js';
 import { type Cd, cdIllegal, decodeCd } from './cd.js';
 import { PRIV_READ, UNPRIV_READ } from './permission.js';
 import { BoundedMap, Dice } from './replacement.js';
@@ -34,8 +35,6 @@ import { isE2h, isSinglePrivilege } from './stream-world.js';
 import { alignDown } from './table.js';
 import type { Walker } from './walker.js';
 
-const STE_BYTES = 64;
-const CD_BYTES = 64;
 const POINTER_BYTES = 8;
 /** L1STD.Span values above this are reserved and behave as 0 (IHI 0070 5.1). */
 const SPAN_MAX = 11;
@@ -261,7 +260,7 @@ export class ConfigCache {
 
   /** The stall models under which a structure may have been fetched: NSSTALLD changes them (6.3.57). */
   #stallModels(security: SecurityState): number[] {
-    return [this.#features.stallModel[security], TERMINATE_ONLY];
+    return [this.#features.stallModel[security], STALL_MODEL.terminate];
   }
 
   /** CFGI_STE: the STE and all that was found through it; with Leaf == 0 also the L1STD that led to it (4.3.1). */

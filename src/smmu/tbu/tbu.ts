@@ -17,6 +17,7 @@ import {
 import { get, put } from '../../arch/layout.js';
 import { S_GBPA_FIELDS as GBPA } from '../../arch/register-fields.js';
 import { NON_SECURE, SECURE, type SecurityState } from '../../arch/security.js';
+import { CONFIG_BYPASS } from '../../arch/structures.js';
 import type { PhysicalAddressSpace } from '../../memory/address-space.js';
 import type { SmmuConfig } from '../config.js';
 import { type Features, readFeatures } from '../features.js';
@@ -48,8 +49,6 @@ import type { TranslationObserver } from './translation-observer.js';
 import { unlessOutgrown, Walker } from './walker.js';
 
 const TWO_32 = 0x1_0000_0000;
-/** STE.Config: every stage is bypassed. */
-const STE_BYPASS = 4;
 
 export class Tbu {
   readonly #features: Features;
@@ -351,7 +350,7 @@ export class Tbu {
     const stage2 = context.ste.stage2;
     const ipa = (txn.iovaHi >>> 0) * TWO_32 + (txn.iovaLo >>> 0);
     // A stream that bypasses all stages by its STE has the OAS for a limit, one with any stage the IAS (3.4).
-    if (ipa >= 2 ** (context.ste.config === STE_BYPASS ? this.#features.oas : this.#features.ias)) {
+    if (ipa >= 2 ** (context.ste.config === CONFIG_BYPASS ? this.#features.oas : this.#features.ias)) {
       // That is a stage 1 Address Size fault even without stage 1; no A or R bit governs it.
       this.#record.startFault(txn, this.#need(context, txn), F_ADDR_SIZE);
       this.#send(context.security);

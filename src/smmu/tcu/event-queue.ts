@@ -4,7 +4,7 @@
  * Records of terminated transactions are dropped when the queue is not writable. A stalled one whose record could
  * not be written is retried when it is (choice: unwritten-stall). Left out: merging (3.5.5), which is not required.
  */
-import { EVENT } from '../../arch/events.js';
+import { EVENT, EVENT_BYTES } from '../../arch/events.js';
 import { get } from '../../arch/layout.js';
 import type { PhysicalAddressSpace } from '../../memory/address-space.js';
 import type { StallTable } from '../stalls.js';
@@ -13,7 +13,6 @@ import type { Interrupts } from './interrupts.js';
 import { entriesUsed, entryAddress, nextIndex, queueGeometry } from './queue.js';
 import type { Bank } from './registers.js';
 
-export const EVENT_BYTES = 32;
 const EVENT_WORDS = EVENT_BYTES / 4;
 
 export class EventQueue {

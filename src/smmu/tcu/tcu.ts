@@ -6,7 +6,7 @@
  * piece at a time, and waits for the TBUs without blocking. Left out: the PRI queue, of which there are registers only.
  */
 import type { IdWords } from '../../arch/conditions.js';
-import { IDR0, IDR5, OAS_BITS } from '../../arch/id-registers.js';
+import { IDR0, IDR5, OAS_BITS, STALL_MODEL } from '../../arch/id-registers.js';
 import { get, set } from '../../arch/layout.js';
 import { BANKS, REGISTER_BYTES } from '../../arch/registers.js';
 import { NON_SECURE, SECURE, SECURITY_STATES, type SecurityState } from '../../arch/security.js';
@@ -19,9 +19,6 @@ import { COMMANDS_PER_STEP } from './command-queue.js';
 import type { TcuIo } from './interrupts.js';
 import { type InterfaceState, ProgrammingInterface, type Surroundings } from './programming-interface.js';
 import { Bank, RegisterFile, type RegisterValues } from './registers.js';
-
-/** IDR0.STALL_MODEL as it reads while NSSTALLD is set: terminate only (6.3.57). */
-const STALL_MODEL_TERMINATE = 1;
 
 export type { TcuIo } from './interrupts.js';
 
@@ -213,7 +210,7 @@ export class Tcu implements EventChannel, Surroundings {
   #updateStallModel(): void {
     const bank = this.#interface(NON_SECURE).bank;
     const words = [this.#config.idr.IDR0];
-    if (this.nsStallDisabled()) set(words, IDR0.fields.STALL_MODEL, STALL_MODEL_TERMINATE);
+    if (this.nsStallDisabled()) set(words, IDR0.fields.STALL_MODEL, STALL_MODEL.terminate);
     bank.write('IDR0', words[0]!);
     const id: IdWords = { ...this.#config.idr, IDR0: words[0]! };
     for (const own of this.#interfaces) own.commands.accept(id);
