@@ -16,6 +16,7 @@ import {
 import { get } from '../arch/layout.js';
 import { BANKS } from '../arch/registers.js';
 import { NON_SECURE } from '../arch/security.js';
+import type { IdRegisters } from '../smmu/config.js';
 import type { CommandWords } from '../software/commands.js';
 import { ABORT_STE } from '../software/context.js';
 import type { SmmuDriver } from '../software/driver.js';
@@ -24,14 +25,7 @@ import { type CpuMemory, DriverError, type SmmuPort } from '../software/port.js'
 import { type Errno, IommufdError } from './errors.js';
 
 /** What GET_HW_INFO tells of the SMMU: the ID registers as they are. */
-export interface HwInfo {
-  readonly IDR0: number;
-  readonly IDR1: number;
-  readonly IDR3: number;
-  readonly IDR5: number;
-  readonly IIDR: number;
-  readonly AIDR: number;
-}
+export type HwInfo = Omit<IdRegisters, 'S_IDR0' | 'S_IDR1'>;
 
 /** Whom a master's events concern while a guest has it. */
 export interface EventSink {

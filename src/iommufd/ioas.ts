@@ -2,6 +2,7 @@
  * An I/O address space: which host physical memory is at which guest physical address, and the page tables that follow it.
  * Areas are mapped and unmapped whole.
  */
+import { PAGE_BYTES } from '../software/page-allocator.js';
 import { IommufdError } from './errors.js';
 import type { IommufdObject } from './object-table.js';
 
@@ -22,7 +23,6 @@ export interface Domain {
   unmap(area: Area): void;
 }
 
-const PAGE_BYTES = 4096;
 /** The kernel's iova is 64 bits; ours are exact numbers. */
 const ADDRESS_END = 2 ** 52;
 

@@ -144,7 +144,7 @@ export class Iommufd {
     viommu.events = queue;
     return this.objects.add(
       {
-        kind: queue.kind,
+        kind: 'veventq',
         describe: () => queue.describe(),
         release: () => {
           viommu.events = undefined;

@@ -4,7 +4,6 @@
  * place, and the gap in the numbers remains.
  */
 import { IommufdError } from './errors.js';
-import type { IommufdObject } from './object-table.js';
 
 export interface VEvent {
   readonly sequence: number;
@@ -17,8 +16,7 @@ export interface VEvent {
 /** The kernel's numbers are 31 bits wide. */
 const SEQUENCE_MASK = 0x7fff_ffff;
 
-export class VEventQueue implements IommufdObject {
-  readonly kind = 'veventq';
+export class VEventQueue {
   readonly #depth: number;
   readonly #events: VEvent[] = [];
   #sequence = 0;
@@ -46,9 +44,5 @@ export class VEventQueue implements IommufdObject {
 
   describe(): string {
     return `${this.#events.length} of ${this.#depth} events`;
-  }
-
-  release(): void {
-    this.#events.length = 0;
   }
 }

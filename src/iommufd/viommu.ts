@@ -3,17 +3,13 @@
  * its vDEVICEs say which guest StreamID a device has, and its nested HWPTs are what devices are attached to.
  */
 import { EVENT } from '../arch/events.js';
-import { IDR0 } from '../arch/id-registers.js';
-import { get, set } from '../arch/layout.js';
+import { set } from '../arch/layout.js';
 import { IommufdError } from './errors.js';
 import type { EventSink, HostDevice, HostSmmu } from './host-smmu.js';
 import type { IommufdObject } from './object-table.js';
 import type { PagingHwpt } from './paging-hwpt.js';
 import type { VEventQueue } from './veventq.js';
 import { checkVSTE, type NestedConfig, physicalSTE, type VSTE } from './vste.js';
-
-/** IDR0.STALL_MODEL: a CD decides. */
-const STALL_CONFIGURABLE = 0;
 
 export class VIommu implements IommufdObject {
   readonly kind = 'viommu';
@@ -55,8 +51,8 @@ export class VIommu implements IommufdObject {
 
   /** The physical STE of a stream under one of this vIOMMU's nested HWPTs. */
   ste(config: NestedConfig, vste: VSTE): Uint32Array {
-    const stalls = get([this.host.info.IDR0], IDR0.fields.STALL_MODEL) === STALL_CONFIGURABLE;
-    return physicalSTE(config, vste, this.#parent.ste(this.host, this.VMID), stalls);
+    const { stall, forcedStall } = this.host.driver.features;
+    return physicalSTE(config, vste, this.#parent.ste(this.host, this.VMID), stall && !forcedStall);
   }
 
   describe(): string {

@@ -7,7 +7,7 @@
  * guest is to see (5.2 V).
  */
 import { encode, type Field, get, getBig, set, type Words } from '../arch/layout.js';
-import { STE } from '../arch/structures.js';
+import { CONFIG_ABORT, CONFIG_BYPASS, CONFIG_NESTED, CONFIG_STAGE_1, STE } from '../arch/structures.js';
 import { ABORT_STE } from '../software/context.js';
 import { IommufdError } from './errors.js';
 
@@ -19,8 +19,11 @@ export type NestedConfig = 'invalid' | 'abort' | 'bypass' | 'translate';
 
 const VSTE_WORDS = 4;
 const F = STE.fields;
-const CONFIGS: Readonly<Record<number, NestedConfig>> = { 0: 'abort', 4: 'bypass', 5: 'translate' };
-const CONFIG_NESTED = 7;
+const CONFIGS: Readonly<Record<number, NestedConfig>> = {
+  [CONFIG_ABORT]: 'abort',
+  [CONFIG_BYPASS]: 'bypass',
+  [CONFIG_STAGE_1]: 'translate',
+};
 const EATS_FULL = 1;
 
 const STREAM_FIELDS = [F.V, F.Config] as const;
@@ -53,8 +56,8 @@ export function reduceSTE(ste: Words, substreams: boolean): VSTE {
   return reduced;
 }
 
-export const BYPASS_VSTE: VSTE = encode(STE, { V: 1, Config: 4 }).slice(0, VSTE_WORDS);
-export const ABORT_VSTE: VSTE = encode(STE, { V: 1, Config: 0 }).slice(0, VSTE_WORDS);
+export const BYPASS_VSTE: VSTE = encode(STE, { V: 1, Config: CONFIG_BYPASS }).slice(0, VSTE_WORDS);
+export const ABORT_VSTE: VSTE = encode(STE, { V: 1, Config: CONFIG_ABORT }).slice(0, VSTE_WORDS);
 
 /** @throws IommufdError EIO for a vSTE that says more than it may. */
 export function checkVSTE(words: Words): { readonly config: NestedConfig; readonly vste: VSTE } {

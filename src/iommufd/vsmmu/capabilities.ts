@@ -2,7 +2,7 @@
  * What an accelerated SMMU may offer on a host's SMMU (REQUIREMENTS C20, C21): the guest's CDs and tables are read by the
  * physical one, which must know everything that the guest's ID registers promise.
  */
-import { IDR0, IDR1, IDR3, IDR5, OAS_BITS } from '../../arch/id-registers.js';
+import { IDR0, IDR1, IDR3, IDR5, OAS_BITS, STALL_MODEL } from '../../arch/id-registers.js';
 import { type Field, get, set } from '../../arch/layout.js';
 import type { IdRegisters } from '../../smmu/config.js';
 import type { HwInfo } from '../host-smmu.js';
@@ -118,13 +118,11 @@ export function resolveAuto(guest: IdRegisters, auto: Iterable<AutoProperty>, ho
   return { ...guest, ...resolved };
 }
 
-const STALL_MODEL_TERMINATE = 1;
-
 /** What a physical SMMU cannot give to a guest at all: it decides for itself, in fields of the STE that are not the guest's. */
 export function withoutHostFields(guest: IdRegisters): IdRegisters {
   const idr0 = [guest.IDR0];
   for (const field of [F0.S2P, F0.VMID16, F0.Hyp, F0.VMW]) set(idr0, field, 0);
-  set(idr0, F0.STALL_MODEL, STALL_MODEL_TERMINATE);
+  set(idr0, F0.STALL_MODEL, STALL_MODEL.terminate);
   const idr1 = [guest.IDR1];
   for (const field of [F1.ATTR_PERMS_OVR, F1.ATTR_TYPES_OVR]) set(idr1, field, 0);
   const idr3 = [guest.IDR3];

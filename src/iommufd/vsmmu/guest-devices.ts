@@ -7,7 +7,7 @@
  */
 import { get } from '../../arch/layout.js';
 import { NON_SECURE } from '../../arch/security.js';
-import { STE } from '../../arch/structures.js';
+import { CONFIG_BYPASS, STE } from '../../arch/structures.js';
 import { type CommandWords, cfgiCDAll } from '../../software/commands.js';
 import { IommufdError } from '../errors.js';
 import type { Invalidated } from '../iommufd.js';
@@ -64,8 +64,6 @@ type Target =
   | { readonly kind: 'abort' | 'bypass' }
   | { readonly kind: 'own'; readonly vste: VSTE; readonly failure?: Int32Array };
 
-/** STE.Config: bypass. */
-const BYPASS = 4;
 const INVALID_VSTE: VSTE = new Uint32Array(4);
 
 export interface GuestDevicesOptions {
@@ -233,7 +231,7 @@ export class GuestDevices {
     const stream = controls.read(bound.StreamID);
     if (stream.kind === 'silent') return { kind: 'abort' };
     if (stream.kind === 'error') return { kind: 'own', vste: INVALID_VSTE, failure: stream.record };
-    if (get(stream.words, STE.fields.Config) === BYPASS) return { kind: 'bypass' };
+    if (get(stream.words, STE.fields.Config) === CONFIG_BYPASS) return { kind: 'bypass' };
     return { kind: 'own', vste: reduceSTE(stream.words, substreams) };
   }
 
