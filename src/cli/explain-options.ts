@@ -3,7 +3,7 @@
  */
 import type { Argv } from 'yargs';
 import { UsageError } from './exit-status.js';
-import { cacheOptions, machineOptions } from './options.js';
+import { cacheOptions, jsonOption, machineOptions } from './options.js';
 
 /** Numbers on the command line: hex or decimal, exact to 64 bits. */
 function wide(option: string): (text: string) => bigint {
@@ -58,7 +58,7 @@ export function explainOptions<T>(command: Argv<T>) {
 }
 
 export function decodeOptions<T>(command: Argv<T>) {
-  return command
+  return jsonOption(command)
     .positional('name', {
       describe: 'ste, cd, l1std, cd-l1, pte, cmd, event, or a register, as CR0 or S_GBPA',
       type: 'string',
@@ -101,7 +101,6 @@ export function decodeOptions<T>(command: Argv<T>) {
       default: 48 as const,
     })
     .option('all', flag('All fields, those that are 0 or reserved too'))
-    .option('json', flag('Print one JSON document instead of text'))
     .example('$0 decode pte 0x0060000048000f43 --level 3', 'A page descriptor')
     .example('$0 decode pte 0x0000000048000f43 --address-bits 52', 'The same bits with DS')
     .example('$0 decode event 1000000008000000...', '64 hex digits of a record, as memory holds it')

@@ -2,8 +2,10 @@
  * Reads and realizes the machine file that a command names, and prints what is wrong with it.
  */
 import { createReadStream } from 'node:fs';
+import type { Diagnostic } from '../machine/diagnostics.js';
 import { type LoadResult, loadMachine, OverrideError } from '../machine/load.js';
 import { type Palette, renderDiagnostics } from '../machine/render.js';
+import type { Machine } from '../machine/types.js';
 import { UsageError, unreadable } from './exit-status.js';
 import type { MachineArguments } from './options.js';
 import { colours, say } from './terminal.js';
@@ -48,14 +50,22 @@ export async function loadMachineFile({ file, global, set }: MachineArguments): 
   }
 }
 
-/** Whether nothing is worse than a warning. */
-export function isSound({ diagnostics }: Loaded): boolean {
-  return diagnostics.every(({ severity }) => severity !== 'error');
+/**
+ * The machine that a command is to run, and the warnings about it; undefined when there is none. A document on stdout is
+ * the run's alone, unless there is no run.
+ */
+export async function loadRunnable(
+  args: MachineArguments,
+): Promise<{ readonly machine: Machine; readonly diagnostics: readonly Diagnostic[] } | undefined> {
+  const loaded = await loadMachineFile(args);
+  const { machine, diagnostics } = loaded;
+  if (machine === undefined || !args.json) reportDiagnostics(loaded, args.json);
+  return machine && { machine, diagnostics };
 }
 
 /** The diagnostics, as text with the lines that they speak of, or as the JSON document of `--json`. */
 export function reportDiagnostics(loaded: Loaded, json: boolean): void {
-  const { diagnostics, text } = loaded;
-  if (json) say(JSON.stringify({ ok: isSound(loaded), diagnostics }, undefined, 2));
+  const { machine, diagnostics, text } = loaded;
+  if (json) say(JSON.stringify({ ok: machine !== undefined, diagnostics }, undefined, 2));
   else if (diagnostics.length > 0) say(renderDiagnostics(diagnostics, text, PALETTE));
 }

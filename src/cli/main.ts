@@ -8,7 +8,14 @@ import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { DEFECT, USAGE, UsageError } from './exit-status.js';
 import { decodeOptions, explainOptions } from './explain-options.js';
-import { cacheOptions, laneCount, machineOptions, refuseRepeated } from './options.js';
+import {
+  cacheOptions,
+  jsonOption,
+  lanesOption,
+  machineOptions,
+  overrideOptions,
+  refuseRepeated,
+} from './options.js';
 import { CACHE_CHOICES } from './snapshot-options.js';
 import { stressOptions } from './stress-options.js';
 import { complain, endOnClosedOutput } from './terminal.js';
@@ -46,13 +53,7 @@ const cli = yargs(hideBin(process.argv))
     'run <file>',
     'Start a machine, drive its workload and verify every byte',
     (command) =>
-      machineOptions(command)
-        .option('lanes', {
-          describe: 'DMA threads (default: one per processor, no more than devices with work)',
-          type: 'string',
-          requiresArg: true,
-          coerce: laneCount('lanes'),
-        })
+      lanesOption(machineOptions(command))
         .example('$0 run machines/one-smmu.yaml', 'One SMMU, one device: the default machine')
         .example('$0 run board.yaml --set smmus.smmu0.tlb=off', 'The same workload without a TLB')
         .option('snapshot-at', {
@@ -76,7 +77,7 @@ const cli = yargs(hideBin(process.argv))
     'snapshot <file> <snapshot>',
     'Run a machine up to a moment and keep it in a file',
     (command) =>
-      machineOptions(command)
+      lanesOption(machineOptions(command))
         .positional('snapshot', { describe: 'The file to write', type: 'string', demandOption: true })
         .option('at', {
           describe: 'The moment: boot, step:N (step N of the workload is over), accesses:N (of all devices)',
@@ -89,12 +90,6 @@ const cli = yargs(hideBin(process.argv))
           choices: CACHE_CHOICES,
           default: 'kept' as const,
         })
-        .option('lanes', {
-          describe: 'DMA threads (default: one per processor, no more than devices with work)',
-          type: 'string',
-          requiresArg: true,
-          coerce: laneCount('lanes'),
-        })
         .example('$0 snapshot board.yaml board.snap', 'After boot, before the first access')
         .example('$0 snapshot board.yaml board.snap --at accesses:5000', 'In the middle of the workload')
         .epilogue(EPILOGUE),
@@ -104,38 +99,24 @@ const cli = yargs(hideBin(process.argv))
     'restore <snapshot>',
     'Go on from a snapshot, and verify every byte',
     (command) =>
-      command
-        .positional('snapshot', {
-          describe: 'A file that snapshot or run wrote',
-          type: 'string',
-          demandOption: true,
-        })
-        .option('machine', {
-          describe: 'A machine file that must be the one of the snapshot (default: the one in the snapshot)',
-          type: 'string',
-          requiresArg: true,
-        })
-        .option('global', {
-          describe: 'With --machine: as for run',
-          type: 'string',
-          array: true,
-          nargs: 1,
-          default: [] as string[],
-          defaultDescription: 'none',
-        })
-        .option('set', {
-          describe: 'With --machine: as for run',
-          type: 'string',
-          array: true,
-          nargs: 1,
-          default: [] as string[],
-          defaultDescription: 'none',
-        })
-        .option('json', {
-          describe: 'Print one JSON document instead of text',
-          type: 'boolean',
-          default: false,
-        })
+      jsonOption(
+        overrideOptions(
+          command
+            .positional('snapshot', {
+              describe: 'A file that snapshot or run wrote',
+              type: 'string',
+              demandOption: true,
+            })
+            .option('machine', {
+              describe:
+                'A machine file that must be the one of the snapshot (default: the one in the snapshot)',
+              type: 'string',
+              requiresArg: true,
+            }),
+          'With --machine: as for run',
+          'With --machine: as for run',
+        ),
+      )
         .example('$0 restore board.snap', 'The rest of the workload, its verification and its report')
         .epilogue(EPILOGUE),
     async (args) => finish((await import('./snapshot.js')).restore(args)),
@@ -150,7 +131,7 @@ const cli = yargs(hideBin(process.argv))
     'replay <files..>',
     'Replay scenario files and recorded traces, and compare',
     (command) =>
-      cacheOptions(command)
+      jsonOption(cacheOptions(command))
         .positional('files', {
           describe: 'Scenario files: .json, .jsonl, .scenarios.jsonl, each also with .gz',
           type: 'string',
@@ -158,11 +139,6 @@ const cli = yargs(hideBin(process.argv))
           demandOption: true,
         })
         .option('verbose', { describe: 'Name the scenarios that pass, too', type: 'boolean', default: false })
-        .option('json', {
-          describe: 'Print one JSON document instead of text',
-          type: 'boolean',
-          default: false,
-        })
         .example(
           '$0 replay test/vectors/qemu/stage1.scenarios.jsonl.gz',
           'A collection; quiet about what passes',

@@ -86,27 +86,52 @@ export function laneCount(option: string): (text: string) => number {
   };
 }
 
+export function lanesOption<T>(yargs: Argv<T>) {
+  return yargs.option('lanes', {
+    describe: 'DMA threads (default: one per processor, no more than devices with work)',
+    type: 'string',
+    requiresArg: true,
+    coerce: laneCount('lanes'),
+  });
+}
+
+export function jsonOption<T>(yargs: Argv<T>) {
+  return yargs.option('json', {
+    describe: 'Print one JSON document instead of text',
+    type: 'boolean',
+    default: false,
+  });
+}
+
+const assignments = (describe: string) =>
+  ({
+    describe,
+    type: 'string',
+    array: true,
+    nargs: 1,
+    default: [] as string[],
+    defaultDescription: 'none',
+  }) as const;
+
+/** What the command line changes in a machine file. */
+export function overrideOptions<T>(yargs: Argv<T>, global: string, set: string) {
+  return yargs.option('global', assignments(global)).option('set', assignments(set));
+}
+
 /** A machine file and what the command line changes in it. */
 export function machineOptions<T>(yargs: Argv<T>) {
-  return yargs
-    .positional('file', { describe: 'The machine file (YAML)', type: 'string', demandOption: true })
-    .option('global', {
-      describe: 'A default for every instance that has no value of its own, as arm-smmuv3.stage=nested',
-      type: 'string',
-      array: true,
-      nargs: 1,
-      default: [] as string[],
-      defaultDescription: 'none',
-    })
-    .option('set', {
-      describe: 'The value of one property, over everything else, as smmus.smmu0.oas=48',
-      type: 'string',
-      array: true,
-      nargs: 1,
-      default: [] as string[],
-      defaultDescription: 'none',
-    })
-    .option('json', { describe: 'Print one JSON document instead of text', type: 'boolean', default: false });
+  const named = yargs.positional('file', {
+    describe: 'The machine file (YAML)',
+    type: 'string',
+    demandOption: true,
+  });
+  return jsonOption(
+    overrideOptions(
+      named,
+      'A default for every instance that has no value of its own, as arm-smmuv3.stage=nested',
+      'The value of one property, over everything else, as smmus.smmu0.oas=48',
+    ),
+  );
 }
 
 export interface MachineArguments {

@@ -1,7 +1,6 @@
 /**
  * `smmulator replay FILES...`: plays scenario files and recorded traces, and prints the first difference of each.
  */
-
 import type { CacheSettings } from '../scenario/caches.js';
 import { ScenarioFileError } from '../scenario/files.js';
 import { MemoryPool } from '../scenario/memory.js';

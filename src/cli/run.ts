@@ -11,7 +11,7 @@ import { SnapshotError } from '../snapshot/error.js';
 import { runWithSnapshot, type SnapshotOrder, type TakenSnapshot } from '../snapshot/snapshot-run.js';
 import { FAILURE, SUCCESS, UsageError } from './exit-status.js';
 import { interruptible } from './interrupt.js';
-import { isSound, loadMachineFile, reportDiagnostics } from './machine-file.js';
+import { loadRunnable } from './machine-file.js';
 import type { MachineArguments } from './options.js';
 import { ProgressPrinter } from './progress.js';
 import { sayTaken, snapshotOrder } from './snapshot-options.js';
@@ -76,17 +76,15 @@ export interface RunArguments extends MachineArguments {
 }
 
 export async function run(args: RunArguments): Promise<number> {
-  const loaded = await loadMachineFile(args);
-  const { machine } = loaded;
-  // A document on stdout is the run's alone, unless there is no run.
-  if (!isSound(loaded) || !args.json) reportDiagnostics(loaded, args.json);
-  if (machine === undefined) return FAILURE;
+  const loaded = await loadRunnable(args);
+  if (loaded === undefined) return FAILURE;
+  const { machine, diagnostics } = loaded;
   const order = args.snapshotAt && snapshotOrder(args.snapshotAt, machine, args.caches);
   return await concluded(machine, args.json, async () => {
     const { report, snapshot } = await interruptible((signal) =>
       watched(machine, args.json, (onProgress) => drive(machine, { ...args, order, signal }, onProgress)),
     );
-    printReport(report, args.json, loaded.diagnostics);
+    printReport(report, args.json, diagnostics);
     if (snapshot !== undefined && !args.json) sayTaken(snapshot);
     return report;
   });

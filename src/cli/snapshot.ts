@@ -7,7 +7,7 @@ import { forMachine, readSnapshot, type Snapshot } from '../snapshot/snapshot-fi
 import { restoreMachine, runWithSnapshot } from '../snapshot/snapshot-run.js';
 import { FAILURE, UsageError } from './exit-status.js';
 import { interruptible } from './interrupt.js';
-import { isSound, loadMachineFile, reportDiagnostics } from './machine-file.js';
+import { loadRunnable } from './machine-file.js';
 import { concluded, printReport, type RunArguments, watched } from './run.js';
 import { sayTaken, snapshotOrder } from './snapshot-options.js';
 import { complain, say } from './terminal.js';
@@ -18,10 +18,9 @@ export interface SnapshotArguments extends RunArguments {
 }
 
 export async function takeSnapshot(args: SnapshotArguments): Promise<number> {
-  const loaded = await loadMachineFile(args);
+  const loaded = await loadRunnable(args);
+  if (loaded === undefined) return FAILURE;
   const { machine } = loaded;
-  if (!isSound(loaded) || !args.json) reportDiagnostics(loaded, args.json);
-  if (machine === undefined) return FAILURE;
   const order = { ...snapshotOrder([args.at, args.snapshot], machine, args.caches), thenEnd: true };
   return await concluded(machine, args.json, async () => {
     const { report, snapshot } = await interruptible((signal) =>
@@ -58,12 +57,10 @@ export async function restore(args: RestoreArguments): Promise<number> {
   }
   let snapshot = await sound(() => readSnapshot(args.snapshot));
   if (args.machine !== undefined) {
-    const loaded = await loadMachineFile({ ...args, file: args.machine });
-    if (!isSound(loaded) || !args.json) reportDiagnostics(loaded, args.json);
-    const { machine } = loaded;
-    if (machine === undefined) return FAILURE;
+    const loaded = await loadRunnable({ ...args, file: args.machine });
+    if (loaded === undefined) return FAILURE;
     const own = snapshot;
-    snapshot = await sound(async () => forMachine(own, machine));
+    snapshot = await sound(async () => forMachine(own, loaded.machine));
   }
   const { machine } = snapshot;
   return await concluded(machine, args.json, async () => {

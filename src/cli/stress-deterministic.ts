@@ -9,7 +9,7 @@ import { printScenario } from '../stress/scenario-file.js';
 import { parseSchedule, printSchedule, type Schedule, ScheduleFormatError } from '../stress/schedule-file.js';
 import { runSeeds, type SeedsProgress } from '../stress/seeds.js';
 import { countText } from '../stress/units.js';
-import { fileProblem, UsageError } from './exit-status.js';
+import { UsageError, unreadable } from './exit-status.js';
 import { interruptible } from './interrupt.js';
 import { ChangingLine } from './progress.js';
 import { complain, counted } from './terminal.js';
@@ -36,7 +36,7 @@ export interface Outcome {
 /** @throws UsageError when the file is none. */
 export async function readSchedule(file: string): Promise<Schedule> {
   const text = await readFile(file, 'utf8').catch((error: unknown) => {
-    throw new UsageError(`${file}: ${fileProblem(error)}`);
+    throw unreadable(file, error);
   });
   try {
     return parseSchedule(text);

@@ -15,7 +15,7 @@ import { runThreaded } from '../stress/threads.js';
 import { countText, durationText, percentText } from '../stress/units.js';
 import { FAILURE, SUCCESS, USAGE, UsageError } from './exit-status.js';
 import { interruptible } from './interrupt.js';
-import { isSound, loadMachineFile, reportDiagnostics } from './machine-file.js';
+import { loadRunnable } from './machine-file.js';
 import type { MachineArguments } from './options.js';
 import { checkWritable, writeOutput } from './output-file.js';
 import { ChangingLine } from './progress.js';
@@ -79,10 +79,9 @@ function refuseContradictions(args: StressArguments): void {
 
 export async function stress(args: StressArguments): Promise<number> {
   refuseContradictions(args);
-  const loaded = await loadMachineFile(args);
-  const { machine } = loaded;
-  if (!isSound(loaded) || !args.json) reportDiagnostics(loaded, args.json);
-  if (machine === undefined) return FAILURE;
+  const loaded = await loadRunnable(args);
+  if (loaded === undefined) return FAILURE;
+  const { machine, diagnostics } = loaded;
   const settings = await settingsOf(machine, args);
   for (const file of [args.report, args.scenario, args.schedule]) {
     if (file !== undefined) await checkWritable(file);
@@ -91,7 +90,7 @@ export async function stress(args: StressArguments): Promise<number> {
   const outcome = await conduct(machine, settings, args);
   if (outcome === undefined) return FAILURE;
   const { report, files } = outcome;
-  if (args.json) say(JSON.stringify({ ...report, diagnostics: loaded.diagnostics }, undefined, 2));
+  if (args.json) say(JSON.stringify({ ...report, diagnostics }, undefined, 2));
   else say(`\n${renderTables(report)}`);
   let areWritten = true;
   if (args.report !== undefined) areWritten = await writeOutput(args.report, renderHtml(report));
