@@ -7,6 +7,9 @@ import type { Machine, MemoryRegion } from '../machine/types.js';
 import type { BootStream } from '../software/boot.js';
 import { PageAllocator } from '../software/page-allocator.js';
 
+/** Records of an event queue, so that a burst of faults is not lost. */
+export const LOG2_EVENTS = 12;
+
 /** The programs of the streams behind one programming interface. */
 export function streamsOf(machine: Machine, smmu: number, security: SecurityState): BootStream[] {
   // Above a physical SMMU with guests there is the host's kernel.

@@ -5,13 +5,13 @@
  * 128-byte line of its own (64-byte lines fetched in pairs), so that nobody's counter slows another's flag.
  * The classes over these words are in mailbox.ts, tbu-channel.ts, tbu-guard.ts, event-ring.ts and signal.ts.
  */
+import { SECURITY_STATES } from '../arch/security.js';
 import type { IdRegisters } from '../smmu/config.js';
+import { MESSAGE_WORDS } from '../smmu/maintenance.js';
 import { STALL_TABLE_WORDS, StallTable } from '../smmu/stalls.js';
 
 /** Words of a 128-byte line. */
 export const LINE_WORDS = 32;
-/** Doubles of a line that holds statistics. */
-export const LINE_DOUBLES = 16;
 
 /** Register writes that may be under way to one TCU. */
 export const MAILBOX_SLOTS = 256;
@@ -24,8 +24,6 @@ export const EVENT_SLOT_WORDS = 16;
 
 /** Counts of a latency histogram. */
 export const LATENCY_BUCKETS = 256;
-
-const SECURITY_STATE_COUNT = 2;
 
 /** What of a machine decides the size of its control memory. */
 export interface ControlShape {
@@ -104,13 +102,11 @@ export interface ControlOffsets {
   readonly totalWords: number;
 }
 
-/** States of a thread, in its `state` word. */
-export const THREAD_STATES = ['starting', 'running', 'waiting', 'done', 'failed'] as const;
-export const STARTING = 0;
+/** States of a thread, in its `state` word, which is 0 at first. */
+export const THREAD_STATES = ['starting', 'running', 'waiting', 'done'] as const;
 export const RUNNING = 1;
 export const WAITING = 2;
 export const DONE = 3;
-export const FAILED = 4;
 
 /** What a device tells of its progress: doubles of its statistics line. */
 export const DEVICE_ACCESSES = 0;
@@ -133,7 +129,7 @@ export const TCU_INVALIDATIONS = 1;
 export const TCU_EVENTS = 2;
 
 /** Lays out the control memory: a pure function of the shape, so that every thread finds the same places. */
-export function controlOffsets(shape: ControlShape): ControlOffsets {
+function controlOffsets(shape: ControlShape): ControlOffsets {
   let next = 0;
   const take = (words: number): number => {
     const at = next;
@@ -161,8 +157,8 @@ export function controlOffsets(shape: ControlShape): ControlOffsets {
     mailbox: take(MAILBOX_SLOTS * MAILBOX_SLOT_WORDS),
     logEpoch: line(),
     logReserved: line(),
-    log: take(LOG_MESSAGES * 16),
-    banks: list(SECURITY_STATE_COUNT, () => take(2 * LINE_WORDS)),
+    log: take(LOG_MESSAGES * MESSAGE_WORDS),
+    banks: SECURITY_STATES.map(() => take(2 * LINE_WORDS)),
     stalls: take(STALL_TABLE_WORDS),
     awaitsTbus: line(),
     interrupts: line(),

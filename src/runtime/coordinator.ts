@@ -4,6 +4,7 @@
  * `close` ends every thread and leaves no handle open, whatever state they are in; it may be called at any time and more
  * than once. Signals of the process are the caller's business.
  */
+import { availableParallelism } from 'node:os';
 import { type MessagePort, Worker } from 'node:worker_threads';
 import { type Remote, releaseProxy, wrap } from 'comlink';
 import { Piscina } from 'piscina';
@@ -12,6 +13,7 @@ import { NON_SECURE, type SecurityState } from '../arch/security.js';
 import type { Diagnostic } from '../machine/diagnostics.js';
 import type { DeviceInstance, Machine, WorkloadStep } from '../machine/types.js';
 import type { GuestMemory } from '../memory/guest-memory.js';
+import { stallCapacity } from '../smmu/stalls.js';
 import { readRegister } from '../smmu/tcu/registers.js';
 import type { TcuState } from '../smmu/tcu/tcu.js';
 import type { SmmuPort } from '../software/port.js';
@@ -67,6 +69,15 @@ interface SmmuWorker {
 export interface ThreadEntry {
   readonly worker: 'dma' | 'software' | 'stress';
   readonly task: string;
+}
+
+/**
+ * DMA threads for so many devices: as many as are wanted, but no more than devices, and than SMMUs have STAGs, of which each
+ * thread's TBU needs one.
+ */
+export function laneCount(machine: Machine, devices: number, wanted = availableParallelism()): number {
+  const tbus = machine.smmus.map(({ config }) => stallCapacity(config.idr));
+  return Math.max(1, Math.min(wanted, devices, ...tbus));
 }
 
 /** Spawns the threads of a machine. @throws MachineFailure when one does not come up; nothing is left running then. */

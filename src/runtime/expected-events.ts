@@ -3,7 +3,7 @@
  * its record, with number, StreamID and, where the record has one, input address; every other record is unexpected, but
  * for those of accesses that stalled and were retried.
  */
-import { EVENTS, formatEvent } from '../arch/events.js';
+import { EVENT, EVENTS, formatEvent } from '../arch/events.js';
 import { get, getBig } from '../arch/layout.js';
 import { SECURITY_NAMES } from '../arch/security.js';
 import { BOUNDARY_BYTES } from '../devices/dma-master.js';
@@ -80,7 +80,7 @@ export function hex(value: number | bigint): string {
 function countByKey(events: readonly EventCount[]): Map<string, { record: EventCount; count: number }> {
   const found = new Map<string, { record: EventCount; count: number }>();
   for (const record of events) {
-    const number = record.words[0]! & 0xff;
+    const number = get(record.words, EVENT.EventNumber);
     const fields = EVENTS.get(number)?.fields;
     const StreamID = fields === undefined ? 0 : get(record.words, fields.StreamID);
     const address = fields?.InputAddr === undefined ? undefined : getBig(record.words, fields.InputAddr);

@@ -11,11 +11,8 @@ import { VfioCore } from '../iommufd/vsmmu/vfio-core.js';
 import type { TcuIo } from '../smmu/tcu/tcu.js';
 import { SmmuDriver } from '../software/driver.js';
 import { type SmmuPort, SpaceMemory } from '../software/port.js';
-import { kernelAllocator } from './boot-plan.js';
-import { guestsOf, type MachineView } from './shared-machine.js';
-
-/** Records of the physical event queue, so that a burst of faults is not lost. */
-const LOG2_EVENTS = 12;
+import { kernelAllocator, LOG2_EVENTS } from './boot-plan.js';
+import { guestsOf, hostBase, type MachineView } from './shared-machine.js';
 
 /** What an accelerated SMMU is wired to. */
 export interface GuestWiring {
@@ -76,13 +73,12 @@ export class Hypervisor {
 
   /** A guest's VMM, with the guest's memory mapped at the guest's addresses. */
   #makeCore(memory: string): VfioCore {
-    const { regions, addressSpaces } = this.#view.machine;
+    const { machine } = this.#view;
     const core = new VfioCore();
-    for (const id of addressSpaces.find((space) => space.id === memory)!.regions) {
-      const { base, sizeBytes, alias } = regions.find((region) => region.id === id)!;
-      const pa =
-        alias === undefined ? base : regions.find((region) => region.id === alias.of)!.base + alias.offset;
-      core.mapMemory({ gpa: base, pa, sizeBytes, writable: true });
+    for (const id of machine.addressSpaces.find((space) => space.id === memory)!.regions) {
+      const region = machine.regions.find((candidate) => candidate.id === id)!;
+      const { base, sizeBytes } = region;
+      core.mapMemory({ gpa: base, pa: hostBase(machine, region), sizeBytes, writable: true });
     }
     return core;
   }

@@ -4,6 +4,7 @@
  */
 import { NON_SECURE, type SecurityState } from '../arch/security.js';
 import type { Machine } from '../machine/types.js';
+import { hostBase } from './shared-machine.js';
 import type { PlacedMapping } from './software-thread.js';
 
 /** A range of physical addresses, and the bytes of the asked range that it holds. */
@@ -61,20 +62,15 @@ export class Placement {
 }
 
 /** Where the host has a range of a guest's memory. */
-function hostRanges(
-  { regions, addressSpaces }: Machine,
-  memory: string,
-  range: PhysicalRange,
-): PhysicalRange[] {
-  const { regions: ids } = addressSpaces.find(({ id }) => id === memory)!;
+function hostRanges(machine: Machine, memory: string, range: PhysicalRange): PhysicalRange[] {
+  const { regions: ids } = machine.addressSpaces.find(({ id }) => id === memory)!;
   return ids.flatMap((id) => {
-    const { base, sizeBytes, alias } = regions.find((region) => region.id === id)!;
+    const region = machine.regions.find((candidate) => candidate.id === id)!;
+    const { base, sizeBytes } = region;
     const from = Math.max(range.pa, base);
     const to = Math.min(range.pa + range.sizeBytes, base + sizeBytes);
     if (from >= to) return [];
-    const hostBase =
-      alias === undefined ? base : regions.find((region) => region.id === alias.of)!.base + alias.offset;
     const iova = range.iova + BigInt(from - range.pa);
-    return [{ ...range, pa: hostBase + (from - base), sizeBytes: to - from, iova }];
+    return [{ ...range, pa: hostBase(machine, region) + (from - base), sizeBytes: to - from, iova }];
   });
 }

@@ -2,17 +2,15 @@
  * Runs a machine's workload once: start, boot, DMA, drain, verify, report. What goes wrong in the guest's world is a
  * sentence in the report; a thread of ours that dies is a MachineFailure. In every case all threads have ended on return.
  */
-import { availableParallelism } from 'node:os';
 import { isDeepStrictEqual } from 'node:util';
-import { eventFields, eventName } from '../arch/events.js';
+import { EVENT, eventFields, eventName } from '../arch/events.js';
+import { get } from '../arch/layout.js';
 import { SECURITY_NAMES } from '../arch/security.js';
 import { noCounters } from '../devices/dma-master.js';
 import { countMismatches } from '../devices/pattern.js';
 import type { Machine } from '../machine/types.js';
 import type { GuestMemory } from '../memory/guest-memory.js';
-import { stallCapacity } from '../smmu/stalls.js';
 import type { CacheChoice } from '../smmu/state.js';
-import { StateError } from '../smmu/state.js';
 import {
   DEVICE_ABORTS,
   DEVICE_ACCESSES,
@@ -23,7 +21,7 @@ import {
   TBU_TRANSACTIONS,
   TBU_WALKS,
 } from './control.js';
-import { type Beginning, type RunningMachine, startMachine } from './coordinator.js';
+import { type Beginning, laneCount, type RunningMachine, startMachine } from './coordinator.js';
 import type { DeviceResult, DeviceWork, LaneResult, LaneTask, PauseOrder, StepResult } from './dma-lane.js';
 import { compareEvents, hex } from './expected-events.js';
 import { ExpectedMemory, type WrittenRange } from './expected-memory.js';
@@ -33,6 +31,7 @@ import {
   initialDevice,
   type LaneState,
   type MachineState,
+  refuseAccelerated,
   stepsOfDevice,
 } from './machine-state.js';
 import { Placement } from './placement.js';
@@ -92,17 +91,9 @@ export async function runMachine(
   options: RunOptions = {},
   onProgress: (progress: RunProgress) => void = () => {},
 ): Promise<RunReport> {
-  const saved = options.pause !== undefined || options.from !== undefined;
-  if (saved && machine.smmus.some(({ accel }) => accel !== undefined)) {
-    throw new StateError('a snapshot has no place for accelerated SMMUs and what their host knows of them');
-  }
+  if (options.pause !== undefined || options.from !== undefined) refuseAccelerated(machine);
   const work = workOf(machine);
-  const processors = availableParallelism();
-  // A TBU for each DMA thread, and a STAG at least for each TBU.
-  const tbus = machine.smmus.map(({ config }) => stallCapacity(config.idr));
-  const lanes =
-    options.from?.state.lanes.length ??
-    Math.max(1, Math.min(options.lanes ?? processors, work.length, ...tbus));
+  const lanes = options.from?.state.lanes.length ?? laneCount(machine, work.length, options.lanes);
   const started = performance.now();
   const running = await startMachine(machine, { lanes, ...hung(options), ...beginning(machine, options) });
   const stop = () => running.requestStop();
@@ -425,7 +416,7 @@ class Run {
     return {
       smmu: this.#machine.smmus[smmu]!.id,
       queue: SECURITY_NAMES[security],
-      name: eventName(words[0]! & 0xff),
+      name: eventName(get(words, EVENT.EventNumber)),
       fields: eventFields(words),
       count,
     };

@@ -3,7 +3,7 @@
  */
 import { REGISTER_BYTES } from '../arch/registers.js';
 import { NON_SECURE } from '../arch/security.js';
-import type { Machine } from '../machine/types.js';
+import type { Machine, MemoryRegion } from '../machine/types.js';
 import type { PhysicalAddressSpace } from '../memory/address-space.js';
 import { GuestMemory, type GuestMemoryHandle } from '../memory/guest-memory.js';
 import { Control, type ControlShape } from './control.js';
@@ -63,6 +63,11 @@ export function shareMachine(
 /** Indexes of the accelerated SMMUs on a physical one. */
 export function guestsOf(machine: Machine, host: number): number[] {
   return [...machine.smmus.keys()].filter((index) => machine.smmus[index]!.accel === host);
+}
+
+/** Where the memory of a region is in truth: a guest's is a part of its host's. */
+export function hostBase({ regions }: Machine, { base, alias }: MemoryRegion): number {
+  return alias === undefined ? base : regions.find(({ id }) => id === alias.of)!.base + alias.offset;
 }
 
 /** The thread indices of a machine's guest memory; thread 0 is the coordinator. */

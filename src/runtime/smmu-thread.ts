@@ -21,7 +21,7 @@ import { type InterruptName, interruptOffset } from './interrupts.js';
 import { MailboxReceiver } from './mailbox.js';
 import { guestsOf, MachineView, memoryThreads, type SharedMachine } from './shared-machine.js';
 import { Signal } from './signal.js';
-import type { SmmuApi, TcuStatistics } from './smmu-api.js';
+import type { SmmuApi } from './smmu-api.js';
 import { SharedTbuChannel } from './tbu-channel.js';
 import { ThreadLife } from './thread-life.js';
 
@@ -64,7 +64,6 @@ export class SmmuThread {
   readonly #progress: Signal;
   readonly #mailbox: MailboxReceiver;
   readonly #channel: SharedTbuChannel;
-  readonly #stopped: () => boolean;
   #guests: readonly GuestSmmu[] = [];
 
   /** @param channelOf what may stand between the TCU and its way to the TBUs: how a stress run builds in a fault. */
@@ -81,7 +80,6 @@ export class SmmuThread {
     this.#progress = new Signal(control.words, at.progress);
     this.#mailbox = new MailboxReceiver(control, at);
     this.#channel = new SharedTbuChannel(control, at);
-    this.#stopped = () => control.hasFailed;
     const io = interruptLines(control, at);
     const config = view.machine.smmus[smmu]!.config;
     const stalls = control.stalls(at, config.idr);
@@ -110,14 +108,10 @@ export class SmmuThread {
     };
   }
 
-  statistics(): TcuStatistics {
-    return { ...this.tcu.counters };
-  }
-
   /** Runs until the machine fails; the coordinator ends the thread otherwise. */
   async run(): Promise<void> {
     let busyTurns = 0;
-    while (!this.#stopped()) {
+    while (!this.#control.hasFailed) {
       this.#life.state = RUNNING;
       const seen = this.#doorbell.count;
       if (this.turn()) {
@@ -178,6 +172,10 @@ export class SmmuThread {
     });
   }
 
+  /**
+   * The order counts. The events of accesses that were over when a CMD_SYNC was issued are taken after the register write that
+   * made it known, and before the queues are looked at: what `settled` says relies on that (tbu-channel.ts).
+   */
   #turnSmmu(): boolean {
     this.#life.beat();
     let worked = this.#mailbox.drain(this.tcu);

@@ -32,15 +32,13 @@ export class SoftwareCalls {
 
   async boot(shared: SharedMachine): Promise<PlacedMapping[]> {
     const mappings = await this.#run<PlacedMapping[]>('bootSoftware', shared);
-    this.#booted = true;
-    for (const device of this.#fromFile) this.#programmed.add(device);
+    this.#hasBooted();
     return mappings;
   }
 
   async restore(shared: SharedMachine, state: SoftwareState): Promise<readonly PlacedMapping[]> {
     const mappings = await this.#run<readonly PlacedMapping[]>('restoreSoftware', { shared, state });
-    this.#booted = true;
-    for (const device of this.#fromFile) this.#programmed.add(device);
+    this.#hasBooted();
     return mappings;
   }
 
@@ -67,6 +65,11 @@ export class SoftwareCalls {
 
   async endStream(device: DeviceInstance): Promise<void> {
     if (this.#programmed.delete(device.id)) await this.#call<void>('endStream', { device });
+  }
+
+  #hasBooted(): void {
+    this.#booted = true;
+    for (const device of this.#fromFile) this.#programmed.add(device);
   }
 
   /** The software thread leaves its consumer's loop for the task, and takes the loop up again afterwards. */

@@ -22,7 +22,7 @@ import type { EventQueuePosition } from '../software/event-queue.js';
 import { FaultHandler } from '../software/fault-handler.js';
 import type { PageAllocator } from '../software/page-allocator.js';
 import { DriverError, SpaceMemory } from '../software/port.js';
-import { homeRegion, regionAllocators, streamsOf } from './boot-plan.js';
+import { homeRegion, LOG2_EVENTS, regionAllocators, streamsOf } from './boot-plan.js';
 import { DONE, RUNNING } from './control.js';
 import { Rehearsal, type Surroundings } from './rehearsal.js';
 import { MachineView, memoryThreads, type SharedMachine } from './shared-machine.js';
@@ -32,8 +32,6 @@ import { ThreadLife } from './thread-life.js';
 
 /** Polls of a register: with the port's sleeps, well beyond the time after which a hung SMMU is reported. */
 const POLL_LIMIT = 50_000;
-/** Records of an event queue, so that a burst of faults is not lost. */
-const LOG2_EVENTS = 12;
 /** How long the consumer sleeps without an interrupt: its heartbeat. */
 const NAP_MS = 100;
 

@@ -26,6 +26,11 @@
  *
  * Events: before `settled()` answers true, the event rings have been drained up to where they stood when every TBU was
  * found to have followed, so that the records of finished transactions are in the queue before CMD_SYNC completes.
+ *
+ * Several ask: the commands and register updates of both Security states. They share one set of marks, which may be older than
+ * what the one who asks waits for. That is enough: its own messages are among those that had been followed then, as each
+ * new message drops the marks; and what was published before its command became known has been drained before the
+ * command is looked at, by the order of a turn (smmu-thread.ts).
  */
 import type { SecurityState } from '../arch/security.js';
 import {

@@ -6,9 +6,8 @@ import { availableParallelism } from 'node:os';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Machine } from '../machine/types.js';
 import { DEVICE_ACCESSES, DEVICE_HITS, DEVICE_MISSES, TCU_INVALIDATIONS } from '../runtime/control.js';
-import { type RunningMachine, startMachine, type ThreadEntry } from '../runtime/coordinator.js';
+import { laneCount, type RunningMachine, startMachine, type ThreadEntry } from '../runtime/coordinator.js';
 import { MachineFailure } from '../runtime/supervisor.js';
-import { stallCapacity } from '../smmu/stalls.js';
 import type { Finding } from './finding.js';
 import { allocateInbox, type DeviceFinding, writeInbox } from './inbox.js';
 import { Ledger } from './ledger.js';
@@ -26,7 +25,7 @@ const SOFTWARE: ThreadEntry = { worker: 'stress', task: 'stressSoftware' };
 /** Never rejects for what happens while the machine runs; @throws Error when the machine is not fit for a stress run. */
 export async function runThreaded(machine: Machine, options: ThreadedOptions): Promise<StressReport> {
   const plan = planStress(machine, options.seed);
-  const lanes = laneCount(machine, plan, options.lanes);
+  const lanes = laneCount(machine, plan.streams.length, options.lanes);
   const software = Math.min(plan.interfaces.length, availableParallelism());
   const hung = options.hungMs === undefined ? {} : { hungMs: options.hungMs };
   const { mutate } = options;
@@ -39,12 +38,6 @@ export async function runThreaded(machine: Machine, options: ThreadedOptions): P
   } finally {
     await running.close();
   }
-}
-
-/** A TBU for each DMA thread, and a STAG at least for each TBU. */
-function laneCount(machine: Machine, plan: StressPlan, wanted = availableParallelism()): number {
-  const tbus = machine.smmus.map(({ config }) => stallCapacity(config.idr));
-  return Math.max(1, Math.min(wanted, plan.streams.length, ...tbus));
 }
 
 class ThreadedRun {
