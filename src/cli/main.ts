@@ -54,7 +54,7 @@ const cli = yargs(hideBin(process.argv))
     'Start a machine, drive its workload and verify every byte',
     (command) =>
       lanesOption(machineOptions(command))
-        .example('$0 run machines/one-smmu.yaml', 'One SMMU, one device: the default machine')
+        .example('$0 run machines/one-smmu.yaml', 'One SMMU, two devices: the default machine')
         .example('$0 run board.yaml --set smmus.smmu0.tlb=off', 'The same workload without a TLB')
         .option('snapshot-at', {
           describe:
