@@ -5,9 +5,9 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { NON_SECURE } from '../src/arch/security.js';
-import { LaneTbu } from '../src/runtime/lane-tbu.js';
-import { MachineView, memoryThreads, type SharedMachine } from '../src/runtime/shared-machine.js';
-import { BATCH_TRANSACTIONS } from '../src/runtime/tbu-guard.js';
+import { MachineView, memoryThreads, type SharedMachine } from '../src/runtime/shared/shared-machine.js';
+import { BATCH_TRANSACTIONS } from '../src/runtime/shared/tbu-guard.js';
+import { LaneTbu } from '../src/runtime/threads/lane-tbu.js';
 import { OK, Transaction } from '../src/smmu/transaction.js';
 import { type AccessList, GENERATIONS, Guest } from './guest.js';
 import { Readers } from './readers.js';

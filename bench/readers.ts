@@ -1,9 +1,10 @@
 /**
  * Devices that read through a TBU, whole: one for each stream of the dense stage 1 tables.
  */
-import { TranslatedPort } from '../src/runtime/access-port.js';
-import type { LaneTbu } from '../src/runtime/lane-tbu.js';
-import type { MachineView } from '../src/runtime/shared-machine.js';
+
+import type { MachineView } from '../src/runtime/shared/shared-machine.js';
+import { TranslatedPort } from '../src/runtime/threads/access-port.js';
+import type { LaneTbu } from '../src/runtime/threads/lane-tbu.js';
 import { type AccessList, firstStream, STREAMS_PER_KIND } from './guest.js';
 
 export class Readers {

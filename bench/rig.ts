@@ -5,14 +5,14 @@
 import { NON_SECURE } from '../src/arch/security.js';
 import type { Machine } from '../src/machine/types.js';
 import type { RunningMachine } from '../src/runtime/coordinator.js';
-import { LaneTbu } from '../src/runtime/lane-tbu.js';
 import {
   type AddressSpaces,
   type MachineView,
   type SharedMachine,
   shareMachine,
-} from '../src/runtime/shared-machine.js';
-import { SharedTbuChannel } from '../src/runtime/tbu-channel.js';
+} from '../src/runtime/shared/shared-machine.js';
+import { SharedTbuChannel } from '../src/runtime/shared/tbu-channel.js';
+import { LaneTbu } from '../src/runtime/threads/lane-tbu.js';
 import { Tcu } from '../src/smmu/tcu/tcu.js';
 import type { SmmuPort } from '../src/software/port.js';
 import { Guest } from './guest.js';

@@ -5,7 +5,7 @@ import { constants, PerformanceObserver } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BANKS } from '../src/arch/registers.js';
 import { NON_SECURE } from '../src/arch/security.js';
-import type { LaneTbu } from '../src/runtime/lane-tbu.js';
+import type { LaneTbu } from '../src/runtime/threads/lane-tbu.js';
 import { OK, Transaction } from '../src/smmu/transaction.js';
 import type { CKernel } from './c-kernel.js';
 import { ACCESSES, type AccessList, type Kind, LOG2_EVENTS, PAGES } from './guest.js';

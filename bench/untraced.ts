@@ -5,7 +5,7 @@
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { TbuGuard } from '../src/runtime/tbu-guard.js';
+import { TbuGuard } from '../src/runtime/shared/tbu-guard.js';
 import type { Tbu } from '../src/smmu/tbu/tbu.js';
 import { Transaction } from '../src/smmu/transaction.js';
 import { ACCESSES, PAGES } from './guest.js';

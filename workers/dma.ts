@@ -1,3 +1,3 @@
 /** Thread entry of the DMA pool, and of the thread of the plugged devices. */
-export { runLane } from '../src/runtime/dma-lane.js';
-export { runPluggedLane } from '../src/runtime/plugged-lane.js';
+export { runLane } from '../src/runtime/threads/dma-lane.js';
+export { runPluggedLane } from '../src/runtime/threads/plugged-lane.js';

@@ -7,4 +7,4 @@ export {
   programStream,
   restoreSoftware,
   saveSoftware,
-} from '../src/runtime/software-thread.js';
+} from '../src/runtime/threads/software-thread.js';

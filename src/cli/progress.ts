@@ -1,7 +1,7 @@
 /**
  * A run as it goes: one line per phase, and on a terminal one that keeps changing while DMA is under way.
  */
-import type { RunProgress } from '../runtime/report.js';
+import type { RunProgress } from '../runtime/report/report.js';
 import { say } from './terminal.js';
 
 /** In the order in which they come. */

@@ -3,10 +3,10 @@
  */
 import type { Diagnostic } from '../machine/diagnostics.js';
 import type { Machine } from '../machine/types.js';
-import type { RunProgress, RunReport } from '../runtime/report.js';
-import { renderReport } from '../runtime/report-table.js';
+import type { RunProgress, RunReport } from '../runtime/report/report.js';
+import { renderReport } from '../runtime/report/report-table.js';
 import { runMachine } from '../runtime/run.js';
-import { MachineFailure } from '../runtime/supervisor.js';
+import { MachineFailure } from '../runtime/threads/supervisor.js';
 import { SnapshotError } from '../snapshot/error.js';
 import { runWithSnapshot, type SnapshotOrder, type TakenSnapshot } from '../snapshot/snapshot-run.js';
 import { FAILURE, SUCCESS, UsageError } from './exit-status.js';

@@ -1,14 +1,19 @@
 /** `smmulator stress FILE --deterministic`: one seed, many, or a recorded schedule, in one thread. */
 import { readFile } from 'node:fs/promises';
 import type { Machine } from '../machine/types.js';
-import type { DeterministicOptions, DeterministicReport } from '../stress/deterministic.js';
-import { deterministicReport } from '../stress/deterministic-report.js';
-import { minimise } from '../stress/minimise.js';
-import type { StressReport } from '../stress/report.js';
-import { printScenario } from '../stress/scenario-file.js';
-import { parseSchedule, printSchedule, type Schedule, ScheduleFormatError } from '../stress/schedule-file.js';
-import { runSeeds, type SeedsProgress } from '../stress/seeds.js';
-import { countText } from '../stress/units.js';
+import type { StressReport } from '../stress/report/report.js';
+import { countText } from '../stress/report/units.js';
+import type { DeterministicOptions, DeterministicReport } from '../stress/schedule/deterministic.js';
+import { deterministicReport } from '../stress/schedule/deterministic-report.js';
+import { minimise } from '../stress/schedule/minimise.js';
+import { printScenario } from '../stress/schedule/scenario-file.js';
+import {
+  parseSchedule,
+  printSchedule,
+  type Schedule,
+  ScheduleFormatError,
+} from '../stress/schedule/schedule-file.js';
+import { runSeeds, type SeedsProgress } from '../stress/schedule/seeds.js';
 import { UsageError, unreadable } from './exit-status.js';
 import { interruptible } from './interrupt.js';
 import { ChangingLine } from './progress.js';

@@ -1,6 +1,6 @@
 /** What `smmulator stress` takes. */
 import type { Argv } from 'yargs';
-import { MUTATION_NAMES } from '../stress/mutation-names.js';
+import { MUTATION_NAMES } from '../stress/mutations/mutation-names.js';
 import { PROFILE_NAMES, type ProfileName } from '../stress/profiles.js';
 import { UsageError } from './exit-status.js';
 import { laneCount, machineOptions } from './options.js';

@@ -2,17 +2,17 @@
  * `smmulator stress FILE`: lets devices and software loose on a machine, judges what comes of it, and reports.
  */
 import type { Machine } from '../machine/types.js';
-import { MachineFailure } from '../runtime/supervisor.js';
-import type { DeterministicOptions } from '../stress/deterministic.js';
-import type { MutationName } from '../stress/mutation-names.js';
+import { MachineFailure } from '../runtime/threads/supervisor.js';
+import type { MutationName } from '../stress/mutations/mutation-names.js';
 import type { StressOptions, StressProgress } from '../stress/options.js';
 import { UnfitMachine } from '../stress/plan.js';
 import type { ProfileName } from '../stress/profiles.js';
-import type { StressReport } from '../stress/report.js';
-import { renderHtml } from '../stress/report-html.js';
-import { renderTables } from '../stress/report-table.js';
+import type { StressReport } from '../stress/report/report.js';
+import { renderHtml } from '../stress/report/report-html.js';
+import { renderTables } from '../stress/report/report-table.js';
+import { countText, durationText, percentText } from '../stress/report/units.js';
+import type { DeterministicOptions } from '../stress/schedule/deterministic.js';
 import { runThreaded } from '../stress/threads.js';
-import { countText, durationText, percentText } from '../stress/units.js';
 import { FAILURE, SUCCESS, USAGE, UsageError } from './exit-status.js';
 import { interruptible } from './interrupt.js';
 import { loadRunnable } from './machine-file.js';

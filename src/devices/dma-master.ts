@@ -27,15 +27,13 @@ export interface AccessPort {
   write(iovaLo: number, iovaHi: number, from: Uint8Array, offset: number, sizeBytes: number): Outcome;
 }
 
-export type DmaOperation = 'fill' | 'check' | 'copy' | 'read';
-
 export interface DmaStep {
-  readonly op: DmaOperation;
+  /** fill: writes a pattern made from `pattern` and the IOVA; check: reads it back and compares; copy: reads at iova, writes at `to`; read: reads and discards. */
+  readonly op: 'fill' | 'check' | 'copy' | 'read';
   readonly iova: bigint;
-  /** Where `copy` writes. */
   readonly to?: bigint;
   readonly sizeBytes: number;
-  /** Bytes of one access, 1 to 4096. */
+  /** Bytes of one access, 1 to 4096; an access never crosses a 4 KiB boundary. */
   readonly blockBytes: number;
   readonly repeat: number;
   readonly pattern: number;

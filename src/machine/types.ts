@@ -1,5 +1,6 @@
 /** A realized machine: every link resolved, every rule checked. Plain cloneable data; workers receive it as it is. */
 import type { SecurityState } from '../arch/security.js';
+import type { DmaStep } from '../devices/dma-master.js';
 import type { SmmuConfig } from '../smmu/config.js';
 import type { Overrides } from './overrides.js';
 
@@ -91,17 +92,8 @@ export interface StreamProgram {
 }
 
 /** What a device then does. Steps of one device run in order, devices run concurrently. */
-export interface WorkloadStep {
+export interface WorkloadStep extends DmaStep {
   readonly device: string;
-  /** fill: writes a pattern made from `pattern` and the IOVA; check: reads it back and compares; copy: reads at iova, writes at `to`; read: reads and discards. */
-  readonly op: 'fill' | 'check' | 'copy' | 'read';
-  readonly iova: bigint;
-  readonly to?: bigint;
-  readonly sizeBytes: number;
-  /** Bytes of one access, 1 to 4096; an access never crosses a 4 KiB boundary. */
-  readonly blockBytes: number;
-  readonly repeat: number;
-  readonly pattern: number;
   /** 'ok', or the name of the event that every access of the step must cause, as F_TRANSLATION. */
   readonly expect: string;
 }

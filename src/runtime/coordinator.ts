@@ -17,16 +17,16 @@ import { stallCapacity } from '../smmu/stalls.js';
 import { readRegister } from '../smmu/tcu/registers.js';
 import type { TcuState } from '../smmu/tcu/tcu.js';
 import type { SmmuPort } from '../software/port.js';
-import type { DeviceResult } from './dma-lane.js';
-import { endpointOf } from './endpoint.js';
 import { Hotplug, PlugError, type PlugResult } from './hotplug.js';
-import { type MachineView, type SharedMachine, shareMachine } from './shared-machine.js';
-import type { SmmuApi, TcuStatistics } from './smmu-api.js';
-import { SharedSmmuPort } from './smmu-port.js';
-import { SoftwareCalls } from './software-calls.js';
-import type { DrainedEvents, PlacedMapping, SoftwareState } from './software-thread.js';
-import { Supervisor } from './supervisor.js';
-import { type Breakdown, orderBreakdown } from './thread-life.js';
+import { type MachineView, type SharedMachine, shareMachine } from './shared/shared-machine.js';
+import type { DeviceResult } from './threads/dma-lane.js';
+import { endpointOf } from './threads/endpoint.js';
+import type { SmmuApi, TcuStatistics } from './threads/smmu-api.js';
+import { SharedSmmuPort } from './threads/smmu-port.js';
+import { SoftwareCalls } from './threads/software-calls.js';
+import type { DrainedEvents, PlacedMapping, SoftwareState } from './threads/software-thread.js';
+import { Supervisor } from './threads/supervisor.js';
+import { type Breakdown, orderBreakdown } from './threads/thread-life.js';
 
 /** A thread without a sign of life for this long hangs. Generous: the host may be busy with something else. */
 const HUNG_MS = 15_000;

@@ -6,12 +6,12 @@ import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import type { Diagnostic } from '../machine/diagnostics.js';
 import { PluggedDevices } from '../machine/hotplug.js';
 import type { DeviceInstance, Machine, StreamProgram, WorkloadStep } from '../machine/types.js';
-import type { DeviceResult, DeviceWork } from './dma-lane.js';
-import type { PluggedLaneTask } from './plugged-lane.js';
-import { Presence } from './presence.js';
-import { type MachineView, PLUGGED_DEVICES } from './shared-machine.js';
-import { Signal } from './signal.js';
-import type { Supervisor } from './supervisor.js';
+import { Presence } from './shared/presence.js';
+import { type MachineView, PLUGGED_DEVICES } from './shared/shared-machine.js';
+import { Signal } from './shared/signal.js';
+import type { DeviceResult, DeviceWork } from './threads/dma-lane.js';
+import type { PluggedLaneTask } from './threads/plugged-lane.js';
+import type { Supervisor } from './threads/supervisor.js';
 
 /** What was asked cannot be done with this device now; the message says why. The machine is as it was. */
 export class PlugError extends Error {

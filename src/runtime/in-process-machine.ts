@@ -11,8 +11,8 @@ import { boot } from '../software/boot.js';
 import { SmmuDriver } from '../software/driver.js';
 import { DriverError, type SmmuPort, SpaceMemory } from '../software/port.js';
 import { homeRegion, hostsOf, regionAllocators, streamsOf } from './boot-plan.js';
-import { Hypervisor } from './hypervisor.js';
-import { type MachineView, shareMachine } from './shared-machine.js';
+import { type MachineView, shareMachine } from './shared/shared-machine.js';
+import { Hypervisor } from './threads/hypervisor.js';
 
 /** The software could not do what the machine file says; the message says what and why. */
 export class BootError extends Error {

@@ -17,9 +17,9 @@ import type { TbuState } from '../smmu/tbu/tbu-state.js';
 import type { TcuState } from '../smmu/tcu/tcu.js';
 import { ABORT } from '../smmu/transaction.js';
 import { streamsOf } from './boot-plan.js';
-import type { TranslationCounts } from './lane-tbu.js';
-import type { SoftwareState } from './software-thread.js';
-import type { StalledAccess } from './stall-watch.js';
+import type { TranslationCounts } from './threads/lane-tbu.js';
+import type { SoftwareState } from './threads/software-thread.js';
+import type { StalledAccess } from './threads/stall-watch.js';
 
 /** A device's way through its steps. */
 export interface DeviceState {

@@ -11,6 +11,19 @@ import { countMismatches } from '../devices/pattern.js';
 import type { Machine } from '../machine/types.js';
 import type { GuestMemory } from '../memory/guest-memory.js';
 import type { CacheChoice } from '../smmu/state.js';
+import { type Beginning, laneCount, type RunningMachine, startMachine } from './coordinator.js';
+import {
+  checkMachineState,
+  initialDevice,
+  type LaneState,
+  type MachineState,
+  refuseAccelerated,
+  stepsOfDevice,
+} from './machine-state.js';
+import { compareEvents, hex } from './report/expected-events.js';
+import { ExpectedMemory, type WrittenRange } from './report/expected-memory.js';
+import { Placement } from './report/placement.js';
+import type { DeviceReport, EventReport, RunProgress, RunReport, SmmuReport } from './report/report.js';
 import {
   DEVICE_ABORTS,
   DEVICE_ACCESSES,
@@ -20,24 +33,18 @@ import {
   TBU_MISSES,
   TBU_TRANSACTIONS,
   TBU_WALKS,
-} from './control.js';
-import { type Beginning, laneCount, type RunningMachine, startMachine } from './coordinator.js';
-import type { DeviceResult, DeviceWork, LaneResult, LaneTask, PauseOrder, StepResult } from './dma-lane.js';
-import { compareEvents, hex } from './expected-events.js';
-import { ExpectedMemory, type WrittenRange } from './expected-memory.js';
-import type { TranslationCounts } from './lane-tbu.js';
-import {
-  checkMachineState,
-  initialDevice,
-  type LaneState,
-  type MachineState,
-  refuseAccelerated,
-  stepsOfDevice,
-} from './machine-state.js';
-import { Placement } from './placement.js';
-import type { DeviceReport, EventReport, RunProgress, RunReport, SmmuReport } from './report.js';
-import type { DrainedEvents, PlacedMapping } from './software-thread.js';
-import { describeStalled } from './stall-watch.js';
+} from './shared/control.js';
+import type {
+  DeviceResult,
+  DeviceWork,
+  LaneResult,
+  LaneTask,
+  PauseOrder,
+  StepResult,
+} from './threads/dma-lane.js';
+import type { TranslationCounts } from './threads/lane-tbu.js';
+import type { DrainedEvents, PlacedMapping } from './threads/software-thread.js';
+import { describeStalled } from './threads/stall-watch.js';
 
 const PROGRESS_MS = 200;
 /** Sentences and event kinds that a report holds; the rest is counted. */

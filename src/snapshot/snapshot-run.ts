@@ -1,7 +1,7 @@
 /** Runs that leave a snapshot, and runs that begin with one. */
 import type { Machine } from '../machine/types.js';
 import { accessesOf, refuseAccelerated } from '../runtime/machine-state.js';
-import type { RunProgress, RunReport } from '../runtime/report.js';
+import type { RunProgress, RunReport } from '../runtime/report/report.js';
 import { type PausePoint, type RunOptions, runMachine } from '../runtime/run.js';
 import { type CacheChoice, StateError } from '../smmu/state.js';
 import { SnapshotError } from './error.js';

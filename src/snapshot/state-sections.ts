@@ -1,10 +1,10 @@
 /** What is in each section but memory: the plain data of the state, declared field by field. */
 import { BOUNDARY_BYTES, type DmaCounters, type MasterState } from '../devices/dma-master.js';
 import type { MachineSource } from '../machine/types.js';
-import type { TranslationCounts } from '../runtime/lane-tbu.js';
 import type { DeviceState } from '../runtime/machine-state.js';
-import type { MappedOnFault, PlacedMapping, SoftwareState } from '../runtime/software-thread.js';
-import type { StalledAccess } from '../runtime/stall-watch.js';
+import type { TranslationCounts } from '../runtime/threads/lane-tbu.js';
+import type { MappedOnFault, PlacedMapping, SoftwareState } from '../runtime/threads/software-thread.js';
+import type { StalledAccess } from '../runtime/threads/stall-watch.js';
 import type { IdRegisters } from '../smmu/config.js';
 import { STALL_TABLE_WORDS } from '../smmu/stalls.js';
 import type { CachedStream, ConfigCacheState } from '../smmu/tbu/config-cache.js';

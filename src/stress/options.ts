@@ -1,6 +1,6 @@
 /** What a stress run is asked to do: the part that deterministic and threaded runs share. Plain cloneable data. */
 import type { RunningMachine } from '../runtime/coordinator.js';
-import type { MutationName } from './mutation-names.js';
+import type { MutationName } from './mutations/mutation-names.js';
 import type { ProfileName } from './profiles.js';
 
 export interface StressOptions {

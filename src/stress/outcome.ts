@@ -1,10 +1,10 @@
 /** What the actors of a stress run came to, in threads or deterministic: plain data. */
 import type { TbuCounters } from '../smmu/tbu/tbu-state.js';
 import type { TcuCounters } from '../smmu/tcu/tcu.js';
-import type { SoftwareStatistics, StreamStatistics } from './actor.js';
-import type { Finding } from './finding.js';
+import type { SoftwareStatistics, StreamStatistics } from './actors/actor.js';
+import type { Traffic } from './actors/scheduled-ports.js';
+import type { Finding } from './checker/finding.js';
 import type { ProfileName } from './profiles.js';
-import type { Traffic } from './scheduled-ports.js';
 
 export interface StressOutcome {
   readonly machine: string;

@@ -5,18 +5,18 @@
 import { availableParallelism } from 'node:os';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Machine } from '../machine/types.js';
-import { DEVICE_ACCESSES, DEVICE_HITS, DEVICE_MISSES, TCU_INVALIDATIONS } from '../runtime/control.js';
 import { laneCount, type RunningMachine, startMachine, type ThreadEntry } from '../runtime/coordinator.js';
-import { MachineFailure } from '../runtime/supervisor.js';
-import type { Finding } from './finding.js';
-import { allocateInbox, type DeviceFinding, writeInbox } from './inbox.js';
-import { Ledger } from './ledger.js';
-import type { LaneShare, SoftwareShare, StressMessage, StressShare } from './messages.js';
+import { DEVICE_ACCESSES, DEVICE_HITS, DEVICE_MISSES, TCU_INVALIDATIONS } from '../runtime/shared/control.js';
+import { MachineFailure } from '../runtime/threads/supervisor.js';
+import { allocateInbox, type DeviceFinding, writeInbox } from './actors/inbox.js';
+import type { LaneShare, SoftwareShare, StressMessage, StressShare } from './actors/messages.js';
+import type { Finding } from './checker/finding.js';
+import { Ledger } from './checker/ledger.js';
 import type { StressProgress, ThreadedOptions } from './options.js';
 import { planStress, type StressPlan } from './plan.js';
-import { Recorder } from './recorder.js';
-import type { StressReport } from './report.js';
-import { type Ending, type Posted, threadedReport } from './threaded-report.js';
+import { Recorder } from './report/recorder.js';
+import type { StressReport } from './report/report.js';
+import { type Ending, type Posted, threadedReport } from './report/threaded-report.js';
 
 const PROGRESS_MS = 200;
 const LANE: ThreadEntry = { worker: 'stress', task: 'stressLane' };

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { startMachine } from '../../src/runtime/coordinator.js';
-import { MachineFailure } from '../../src/runtime/supervisor.js';
+import { MachineFailure } from '../../src/runtime/threads/supervisor.js';
 import { twoSmmus } from './machines.js';
 
 const VICTIM = fileURLToPath(new URL('./doomed-run.mjs', import.meta.url));

@@ -4,8 +4,8 @@ import { describe, expect, it } from 'vitest';
 import { BANKS, REGISTERS } from '../../src/arch/registers.js';
 import { NON_SECURE, SECURE, type SecurityState } from '../../src/arch/security.js';
 import { loadMachine } from '../../src/machine/load.js';
-import { DEVICE_ACCESSES } from '../../src/runtime/control.js';
 import { type RunningMachine, startMachine } from '../../src/runtime/coordinator.js';
+import { DEVICE_ACCESSES } from '../../src/runtime/shared/control.js';
 import { SpaceMemory } from '../../src/software/port.js';
 import { Random } from '../../src/stress/random.js';
 

@@ -4,12 +4,12 @@ import { NON_SECURE, SECURE } from '../../src/arch/security.js';
 import { countMismatches } from '../../src/devices/pattern.js';
 import { loadMachine } from '../../src/machine/load.js';
 import type { Machine, WorkloadStep } from '../../src/machine/types.js';
-import { DEVICE_ACCESSES } from '../../src/runtime/control.js';
 import { type RunningMachine, startMachine } from '../../src/runtime/coordinator.js';
-import type { DeviceResult, LaneResult } from '../../src/runtime/dma-lane.js';
 import { PlugError } from '../../src/runtime/hotplug.js';
 import { runMachine } from '../../src/runtime/run.js';
-import { PLUGGED_DEVICES } from '../../src/runtime/shared-machine.js';
+import { DEVICE_ACCESSES } from '../../src/runtime/shared/control.js';
+import { PLUGGED_DEVICES } from '../../src/runtime/shared/shared-machine.js';
+import type { DeviceResult, LaneResult } from '../../src/runtime/threads/dma-lane.js';
 import { BOTH_MAPPED, twoSmmus } from './machines.js';
 
 const IOVA = 0x10000n;

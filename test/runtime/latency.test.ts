@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { LATENCY_BUCKETS } from '../../src/runtime/control.js';
-import { latencyOf, recordLatency } from '../../src/runtime/latency.js';
+import { LATENCY_BUCKETS } from '../../src/runtime/shared/control.js';
+import { latencyOf, recordLatency } from '../../src/runtime/shared/latency.js';
 
 function histogram(...samples: number[]): Int32Array {
   const counts = new Int32Array(LATENCY_BUCKETS);

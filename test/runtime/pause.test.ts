@@ -5,7 +5,7 @@ import type { Machine } from '../../src/machine/types.js';
 import type { GuestMemory } from '../../src/memory/guest-memory.js';
 import type { RunningMachine } from '../../src/runtime/coordinator.js';
 import type { MachineState } from '../../src/runtime/machine-state.js';
-import type { RunReport } from '../../src/runtime/report.js';
+import type { RunReport } from '../../src/runtime/report/report.js';
 import { type PausePoint, runMachine } from '../../src/runtime/run.js';
 import type { CacheChoice } from '../../src/smmu/state.js';
 

@@ -1,8 +1,8 @@
 /** F6-F8 with real threads: this thread is the driver, DMA runs in the pool, each SMMU in its own thread. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { NON_SECURE } from '../../src/arch/security.js';
-import { DEVICE_ACCESSES, TBU_TRANSACTIONS, TBU_WALKS } from '../../src/runtime/control.js';
 import { type RunningMachine, startMachine } from '../../src/runtime/coordinator.js';
+import { DEVICE_ACCESSES, TBU_TRANSACTIONS, TBU_WALKS } from '../../src/runtime/shared/control.js';
 import { tlbiNSNHAll } from '../../src/software/commands.js';
 import type { Context } from '../../src/software/context.js';
 import { SmmuDriver } from '../../src/software/driver.js';

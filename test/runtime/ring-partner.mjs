@@ -1,9 +1,9 @@
 /** The other thread of the stress tests in shared-rings-threads.test.ts; runs the built package. */
 import { workerData } from 'node:worker_threads';
-import { Control } from '../../dist/src/runtime/control.js';
-import { EventRingSender } from '../../dist/src/runtime/event-ring.js';
-import { MailboxSender } from '../../dist/src/runtime/mailbox.js';
-import { TbuGuard } from '../../dist/src/runtime/tbu-guard.js';
+import { Control } from '../../dist/src/runtime/shared/control.js';
+import { EventRingSender } from '../../dist/src/runtime/shared/event-ring.js';
+import { MailboxSender } from '../../dist/src/runtime/shared/mailbox.js';
+import { TbuGuard } from '../../dist/src/runtime/shared/tbu-guard.js';
 
 const { role, shape, buffer, flags, count, id } = workerData;
 const control = new Control(shape, buffer);

@@ -1,6 +1,6 @@
 /** Whole runs in threads: what they verify, what they find, and how they end. */
 import { describe, expect, it } from 'vitest';
-import { renderReport } from '../../src/runtime/report-table.js';
+import { renderReport } from '../../src/runtime/report/report-table.js';
 import { runMachine } from '../../src/runtime/run.js';
 import { BOTH_MAPPED, twoSmmus } from './machines.js';
 

@@ -4,7 +4,7 @@ import { NON_SECURE, SECURE } from '../../src/arch/security.js';
 import { loadMachine } from '../../src/machine/load.js';
 import type { Machine } from '../../src/machine/types.js';
 import { bootInProcess } from '../../src/runtime/in-process-machine.js';
-import { shareMachine } from '../../src/runtime/shared-machine.js';
+import { shareMachine } from '../../src/runtime/shared/shared-machine.js';
 import { OK, Transaction } from '../../src/smmu/transaction.js';
 
 function machineOf(smmus: string, more = ''): Machine {

@@ -2,10 +2,10 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
-import { Control } from '../../src/runtime/control.js';
-import { initializeMailbox, MailboxReceiver } from '../../src/runtime/mailbox.js';
-import { Signal } from '../../src/runtime/signal.js';
-import { SharedTbuChannel } from '../../src/runtime/tbu-channel.js';
+import { Control } from '../../src/runtime/shared/control.js';
+import { initializeMailbox, MailboxReceiver } from '../../src/runtime/shared/mailbox.js';
+import { Signal } from '../../src/runtime/shared/signal.js';
+import { SharedTbuChannel } from '../../src/runtime/shared/tbu-channel.js';
 import { BANK_SMMUEN, MESSAGE_BANK, MESSAGE_COMMAND, MESSAGE_WORDS } from '../../src/smmu/maintenance.js';
 
 const SHAPE = { smmus: 1, lanes: 2, software: 1, devices: 0 };

@@ -1,12 +1,12 @@
 /** The pure parts between threads, in one thread: every order of steps that the protocol distinguishes. */
 import { describe, expect, it } from 'vitest';
 import { NON_SECURE, SECURE, type SecurityState } from '../../src/arch/security.js';
-import { Control, EVENT_SLOTS, LOG_MESSAGES, MAILBOX_SLOTS } from '../../src/runtime/control.js';
-import { EventRingReceiver, EventRingSender } from '../../src/runtime/event-ring.js';
-import { initializeMailbox, MailboxReceiver, MailboxSender } from '../../src/runtime/mailbox.js';
-import { Signal, WaitAborted, waitUntil } from '../../src/runtime/signal.js';
-import { SharedTbuChannel } from '../../src/runtime/tbu-channel.js';
-import { TbuGuard } from '../../src/runtime/tbu-guard.js';
+import { Control, EVENT_SLOTS, LOG_MESSAGES, MAILBOX_SLOTS } from '../../src/runtime/shared/control.js';
+import { EventRingReceiver, EventRingSender } from '../../src/runtime/shared/event-ring.js';
+import { initializeMailbox, MailboxReceiver, MailboxSender } from '../../src/runtime/shared/mailbox.js';
+import { Signal, WaitAborted, waitUntil } from '../../src/runtime/shared/signal.js';
+import { SharedTbuChannel } from '../../src/runtime/shared/tbu-channel.js';
+import { TbuGuard } from '../../src/runtime/shared/tbu-guard.js';
 import {
   BANK_GBPA,
   BANK_SECURITY,

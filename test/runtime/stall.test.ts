@@ -4,9 +4,9 @@ import { NON_SECURE } from '../../src/arch/security.js';
 import { loadMachine } from '../../src/machine/load.js';
 import type { Machine } from '../../src/machine/types.js';
 import { startMachine } from '../../src/runtime/coordinator.js';
-import type { LaneResult } from '../../src/runtime/dma-lane.js';
 import { runMachine } from '../../src/runtime/run.js';
-import { describeStalled } from '../../src/runtime/stall-watch.js';
+import type { LaneResult } from '../../src/runtime/threads/dma-lane.js';
+import { describeStalled } from '../../src/runtime/threads/stall-watch.js';
 import { OFFSETS, OPCODES } from '../spec-numbers.js';
 
 const DEVICES = ['nic0', 'nic1', 'nic2'];

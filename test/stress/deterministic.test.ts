@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { GuestMemory } from '../../src/memory/guest-memory.js';
 import type { CacheSettings } from '../../src/smmu/config.js';
-import { runDeterministic } from '../../src/stress/deterministic.js';
 import { PROFILE_NAMES } from '../../src/stress/profiles.js';
+import { runDeterministic } from '../../src/stress/schedule/deterministic.js';
 import { machineFile, overlay, runner } from './machines.js';
 
 /** Of each region, from its base on: the pages, the tables and the queues of a run. */

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { linearize, REGISTER, type RegisterAccess } from '../../src/stress/linearizability.js';
+import { linearize, REGISTER, type RegisterAccess } from '../../src/stress/checker/linearizability.js';
 
 function access(
   invoked: number,

@@ -7,7 +7,7 @@ import {
   type DeterministicOptions,
   type DeterministicReport,
   runDeterministic,
-} from '../../src/stress/deterministic.js';
+} from '../../src/stress/schedule/deterministic.js';
 
 /**
  * One SMMU with all that there is to confuse: both stages, a Non-secure and a Secure stream, and Secure memory over

@@ -1,8 +1,12 @@
 /** H6: a failing run is made shorter, written as a file, and made again from it. */
 import { describe, expect, it } from 'vitest';
-import type { DeterministicOptions, DeterministicReport } from '../../src/stress/deterministic.js';
-import { minimise } from '../../src/stress/minimise.js';
-import { parseSchedule, printSchedule, ScheduleFormatError } from '../../src/stress/schedule-file.js';
+import type { DeterministicOptions, DeterministicReport } from '../../src/stress/schedule/deterministic.js';
+import { minimise } from '../../src/stress/schedule/minimise.js';
+import {
+  parseSchedule,
+  printSchedule,
+  ScheduleFormatError,
+} from '../../src/stress/schedule/schedule-file.js';
 import { overlay, runner } from './machines.js';
 
 const SEEDS = 20;

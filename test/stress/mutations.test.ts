@@ -1,8 +1,8 @@
 /** H3: the checker proves itself on every built-in fault, and is silent without one. */
 import { describe, expect, it } from 'vitest';
 import type { Machine } from '../../src/machine/types.js';
-import type { DeterministicReport } from '../../src/stress/deterministic.js';
-import { MUTATION_NAMES, type MutationName } from '../../src/stress/mutation-names.js';
+import { MUTATION_NAMES, type MutationName } from '../../src/stress/mutations/mutation-names.js';
+import type { DeterministicReport } from '../../src/stress/schedule/deterministic.js';
 import { notingOverlay, overlay, runner } from './machines.js';
 
 /** The bound within which each fault must be found. */

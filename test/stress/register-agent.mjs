@@ -1,7 +1,7 @@
 /** An agent that reads and writes registers and notes what it saw; for register-threads.test.ts. Runs the built package. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { MachineView } from '../../dist/src/runtime/shared-machine.js';
-import { SharedSmmuPort } from '../../dist/src/runtime/smmu-port.js';
+import { MachineView } from '../../dist/src/runtime/shared/shared-machine.js';
+import { SharedSmmuPort } from '../../dist/src/runtime/threads/smmu-port.js';
 
 const { shared, agent, agents, operations, registers, clock } = workerData;
 // The guest memory wants a number for every thread; agents take those that no thread of the machine has.

@@ -5,11 +5,11 @@ import { describe, expect, it } from 'vitest';
 import { BANKS, type RegisterKey } from '../../src/arch/registers.js';
 import { NON_SECURE } from '../../src/arch/security.js';
 import { startMachine } from '../../src/runtime/coordinator.js';
-import { MailboxReceiver, type RegisterWriter } from '../../src/runtime/mailbox.js';
-import { type SharedMachine, shareMachine } from '../../src/runtime/shared-machine.js';
-import { Signal } from '../../src/runtime/signal.js';
+import { MailboxReceiver, type RegisterWriter } from '../../src/runtime/shared/mailbox.js';
+import { type SharedMachine, shareMachine } from '../../src/runtime/shared/shared-machine.js';
+import { Signal } from '../../src/runtime/shared/signal.js';
 import { RegisterFile } from '../../src/smmu/tcu/registers.js';
-import { linearize, REGISTER, type RegisterAccess } from '../../src/stress/linearizability.js';
+import { linearize, REGISTER, type RegisterAccess } from '../../src/stress/checker/linearizability.js';
 import { twoSmmus } from '../runtime/machines.js';
 
 const AGENTS = 4;

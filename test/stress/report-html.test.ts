@@ -1,7 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { drawnDevices, hitShares, percentiles, perSecond } from '../../src/stress/rates.js';
-import { renderHtml } from '../../src/stress/report-html.js';
-import { bytesText, countText, durationText, nanosecondsText, percentText } from '../../src/stress/units.js';
+import { drawnDevices, hitShares, percentiles, perSecond } from '../../src/stress/report/rates.js';
+import { renderHtml } from '../../src/stress/report/report-html.js';
+import {
+  bytesText,
+  countText,
+  durationText,
+  nanosecondsText,
+  percentText,
+} from '../../src/stress/report/units.js';
 import { device, sampleReport, series } from './sample-report.js';
 
 /** The `d` of every line that is drawn. */

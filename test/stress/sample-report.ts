@@ -1,5 +1,5 @@
 /** A stress report with everything that a page can show, made by hand. */
-import type { DeviceStressReport, StressReport, TrafficSeries } from '../../src/stress/report.js';
+import type { DeviceStressReport, StressReport, TrafficSeries } from '../../src/stress/report/report.js';
 
 const LATENCY = { samples: 100, p50: 120, p90: 400, p99: 2000, max: 90_000 };
 

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { replayFile } from '../../src/scenario/run-file.js';
-import type { DeterministicOptions } from '../../src/stress/deterministic.js';
-import type { MutationName } from '../../src/stress/mutation-names.js';
-import { printScenario, type ScenarioFile } from '../../src/stress/scenario-file.js';
+import type { MutationName } from '../../src/stress/mutations/mutation-names.js';
+import type { DeterministicOptions } from '../../src/stress/schedule/deterministic.js';
+import { printScenario, type ScenarioFile } from '../../src/stress/schedule/scenario-file.js';
 import { overlay, runner } from './machines.js';
 
 const SEEDS = 30;

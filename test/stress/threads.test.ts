@@ -4,8 +4,8 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { loadMachine } from '../../src/machine/load.js';
 import type { Machine } from '../../src/machine/types.js';
-import type { MutationName } from '../../src/stress/mutation-names.js';
-import type { StressReport } from '../../src/stress/report.js';
+import type { MutationName } from '../../src/stress/mutations/mutation-names.js';
+import type { StressReport } from '../../src/stress/report/report.js';
 import { runThreaded } from '../../src/stress/threads.js';
 
 /** Of a run without a fault; one with a fault has far longer, and ends when it is found. */

@@ -1,0 +1,125 @@
+/**
+ * A device's way to memory in a DMA thread: through the TBU beside it, or straight where it sits behind no SMMU. The data
+ * is moved at once, while the batch's guard still holds: what CMD_SYNC waits for is the access, not the translation.
+ */
+import { NON_SECURE } from '../../arch/security.js';
+import type { AccessPort } from '../../devices/dma-master.js';
+import type { DeviceInstance } from '../../machine/types.js';
+import type { PhysicalAddressSpace } from '../../memory/address-space.js';
+import type { Tbu } from '../../smmu/tbu/tbu.js';
+import { ABORT, OK, type Outcome, RAZ_WI, STALL, Transaction } from '../../smmu/transaction.js';
+import type { AddressSpaces } from '../shared/shared-machine.js';
+
+const TWO_32 = 0x1_0000_0000;
+
+/** Remembers where the first access of a step that did not succeed went. */
+export abstract class DevicePort implements AccessPort {
+  /** Input address of the first failed access since `watch`, or undefined. */
+  failedAt: bigint | undefined;
+
+  /** Input address of the access that is stalled, while one is: the next call is the same access again. */
+  stalledAt: bigint | undefined;
+
+  /** Begins a new step. */
+  watch(): void {
+    this.failedAt = undefined;
+  }
+
+  abstract read(lo: number, hi: number, into: Uint8Array, offset: number, sizeBytes: number): Outcome;
+  abstract write(lo: number, hi: number, from: Uint8Array, offset: number, sizeBytes: number): Outcome;
+
+  protected failed(lo: number, hi: number, outcome: Outcome): Outcome {
+    this.failedAt ??= wide(lo, hi);
+    return outcome;
+  }
+}
+
+export class TranslatedPort extends DevicePort {
+  readonly #tbu: Tbu;
+  readonly #spaces: AddressSpaces;
+  readonly #transaction = new Transaction();
+
+  constructor(device: DeviceInstance, tbu: Tbu, spaces: AddressSpaces) {
+    super();
+    this.#tbu = tbu;
+    this.#spaces = spaces;
+    this.#transaction.StreamID = device.StreamID;
+    this.#transaction.SEC_SID = device.SEC_SID;
+    // A Secure stream's accesses are to the Secure PA space unless a translation says otherwise.
+    this.#transaction.ns = device.SEC_SID === NON_SECURE;
+  }
+
+  read(lo: number, hi: number, into: Uint8Array, offset: number, sizeBytes: number): Outcome {
+    const outcome = this.#translate(lo, hi, false);
+    if (outcome === OK) {
+      const { pa, space } = this.#transaction;
+      return this.#spaces[space].read(pa, into, offset, sizeBytes) ? OK : this.failed(lo, hi, ABORT);
+    }
+    if (outcome === RAZ_WI) into.fill(0, offset, offset + sizeBytes);
+    return outcome === STALL ? STALL : this.failed(lo, hi, outcome);
+  }
+
+  write(lo: number, hi: number, from: Uint8Array, offset: number, sizeBytes: number): Outcome {
+    const outcome = this.#translate(lo, hi, true);
+    if (outcome === STALL) return STALL;
+    if (outcome !== OK) return this.failed(lo, hi, outcome);
+    const { pa, space } = this.#transaction;
+    return this.#spaces[space].write(pa, from, offset, sizeBytes) ? OK : this.failed(lo, hi, ABORT);
+  }
+
+  /** The STAG under which the TBU holds the stalled access. */
+  get stag(): number {
+    return this.#transaction.stag;
+  }
+
+  /** Takes up an access that the TBU holds; the device makes it again. */
+  restoreStalled(iova: bigint, stag: number, write: boolean): void {
+    const transaction = this.#transaction;
+    transaction.iovaLo = Number(BigInt.asIntN(32, iova));
+    transaction.iovaHi = Number(BigInt.asIntN(32, iova >> 32n));
+    transaction.write = write;
+    transaction.stag = stag;
+    transaction.outcome = STALL;
+    this.stalledAt = iova;
+  }
+
+  #translate(lo: number, hi: number, write: boolean): Outcome {
+    const transaction = this.#transaction;
+    if (this.stalledAt !== undefined) {
+      const outcome = this.#tbu.resume(transaction);
+      if (outcome !== STALL) this.stalledAt = undefined;
+      return outcome;
+    }
+    transaction.iovaLo = lo;
+    transaction.iovaHi = hi;
+    transaction.write = write;
+    const outcome = this.#tbu.translate(transaction);
+    if (outcome === STALL) this.stalledAt = wide(lo, hi);
+    return outcome;
+  }
+}
+
+export class DirectPort extends DevicePort {
+  readonly #space: PhysicalAddressSpace;
+
+  constructor(space: PhysicalAddressSpace) {
+    super();
+    this.#space = space;
+  }
+
+  read(lo: number, hi: number, into: Uint8Array, offset: number, sizeBytes: number): Outcome {
+    return this.#space.read(address(lo, hi), into, offset, sizeBytes) ? OK : this.failed(lo, hi, ABORT);
+  }
+
+  write(lo: number, hi: number, from: Uint8Array, offset: number, sizeBytes: number): Outcome {
+    return this.#space.write(address(lo, hi), from, offset, sizeBytes) ? OK : this.failed(lo, hi, ABORT);
+  }
+}
+
+function wide(lo: number, hi: number): bigint {
+  return (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0);
+}
+
+function address(lo: number, hi: number): number {
+  return (hi >>> 0) * TWO_32 + (lo >>> 0);
+}

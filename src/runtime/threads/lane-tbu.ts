@@ -1,0 +1,114 @@
+/**
+ * A TBU in a DMA thread, with what guards it and publishes its counters. A thread has one at every SMMU that its devices
+ * sit behind.
+ */
+import type { PhysicalAddressSpace } from '../../memory/address-space.js';
+import type { EventChannel } from '../../smmu/maintenance.js';
+import { Tbu } from '../../smmu/tbu/tbu.js';
+import type { TbuState } from '../../smmu/tbu/tbu-state.js';
+import {
+  type Control,
+  type SmmuOffsets,
+  TBU_HITS,
+  TBU_MISSES,
+  TBU_TRANSACTIONS,
+  TBU_WALKS,
+} from '../shared/control.js';
+import { EventRingSender } from '../shared/event-ring.js';
+import type { AddressSpaces, MachineView } from '../shared/shared-machine.js';
+import { Signal } from '../shared/signal.js';
+import { type MessageHandler, TbuGuard } from '../shared/tbu-guard.js';
+
+/** Longest sleep while all devices of a thread are stalled: there may be several SMMUs to hear from. */
+const STALL_NAP_MS = 5;
+
+/** What one device's accesses did to the TBU that it shares with the other devices of its thread. */
+export interface TranslationCounts {
+  hits: number;
+  misses: number;
+  walks: number;
+  events: number;
+}
+
+/** What may stand between a TBU and the parts that it is joined to: how a stress run builds in a fault. */
+export interface TbuSeams {
+  /** What hands the TBU its messages. */
+  messages?(tbu: MessageHandler): MessageHandler;
+  /** Its way to the TCU. */
+  events?(channel: EventChannel): EventChannel;
+  /** What it reads structures and descriptors from. */
+  structures?(space: PhysicalAddressSpace): PhysicalAddressSpace;
+}
+
+export class LaneTbu {
+  readonly tbu: Tbu;
+  readonly spaces: AddressSpaces;
+  readonly guard: TbuGuard;
+  readonly #progress: Signal;
+  readonly #control: Control;
+  readonly #statistics: number;
+  /** The TCU's progress when the last batch began. */
+  #seen = 0;
+  readonly #before: TranslationCounts = { hits: 0, misses: 0, walks: 0, events: 0 };
+
+  constructor(view: MachineView, smmu: number, lane: number, seams: TbuSeams = {}) {
+    const at: SmmuOffsets = view.control.offsets.smmus[smmu]!;
+    const slot = at.slots[lane]!;
+    const events = new EventRingSender(view.control, at, slot, view.smmuLimit(smmu, 'to take event records'));
+    this.spaces = view.spacesOf(smmu);
+    const { config } = view.machine.smmus[smmu]!;
+    const stalls = view.control.stalls(at, config.idr).range(lane, at.slots.length);
+    const [nonSecure, secure] = this.spaces;
+    const { structures } = seams;
+    const read =
+      structures === undefined ? this.spaces : ([structures(nonSecure), structures(secure)] as const);
+    this.tbu = new Tbu(config, read, seams.events?.(events) ?? events, stalls);
+    this.guard = new TbuGuard(
+      view.control,
+      at,
+      slot,
+      seams.messages?.(this.tbu) ?? this.tbu,
+      view.smmuLimit(smmu, 'to finish a register update'),
+    );
+    this.#progress = new Signal(view.control.words, at.progress);
+    this.#control = view.control;
+    this.#statistics = slot.statistics;
+  }
+
+  /** Takes a state, within a batch: so that what the TCU has said so far comes before it. */
+  restore(state: TbuState): void {
+    this.begin();
+    this.tbu.prepare(state)();
+    this.guard.end();
+    this.publish({ ...this.#before });
+  }
+
+  /** Opens a batch, which `guard.end` closes. */
+  begin(): void {
+    this.#seen = this.#progress.count;
+    this.guard.begin();
+  }
+
+  /** Sleeps until the TCU has done something since the last batch began. */
+  awaitProgress(): void {
+    this.#progress.sleep(this.#seen, STALL_NAP_MS);
+  }
+
+  /** Publishes the counters, and adds to `counts` what was done since the last call: one device's batch. */
+  publish(counts: TranslationCounts): void {
+    const { transactions, hits, misses, walks, events } = this.tbu.counters;
+    this.#control.setStatistic(this.#statistics, TBU_TRANSACTIONS, transactions);
+    this.#control.setStatistic(this.#statistics, TBU_HITS, hits);
+    this.#control.setStatistic(this.#statistics, TBU_MISSES, misses);
+    this.#control.setStatistic(this.#statistics, TBU_WALKS, walks);
+    const before = this.#before;
+    counts.hits += hits - before.hits;
+    counts.misses += misses - before.misses;
+    counts.walks += walks - before.walks;
+    counts.events += events - before.events;
+    before.hits = hits;
+    before.misses = misses;
+    before.walks = walks;
+    before.events = events;
+  }
+}

@@ -1,0 +1,19 @@
+/** What the coordinator asks of an SMMU's thread, through comlink. Control only; everything else is in shared memory. */
+
+import type { TcuState } from '../../smmu/tcu/tcu.js';
+
+/** Counters of one TCU, exact between two of its turns; what its statistics line has may be a turn old. */
+export interface TcuStatistics {
+  readonly commands: number;
+  readonly invalidations: number;
+  readonly events: number;
+}
+
+export interface SmmuApi {
+  /** Resolves once the SMMU takes register writes. */
+  start(): Promise<void>;
+  /** Of the thread's own SMMU, or of an accelerated one that it steps. */
+  statistics(smmu: number): Promise<TcuStatistics>;
+  /** Does all that there is to do without new input, and tells where the TCU then stands. */
+  save(): Promise<TcuState>;
+}

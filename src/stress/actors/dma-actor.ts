@@ -1,0 +1,205 @@
+/**
+ * A DMA master of a stress run: reads and writes lines of its interface's input pages, at random, in guarded batches as
+ * a DMA thread does (runtime/shared/tbu-guard.ts), and lets the checker judge each access.
+ */
+import { NON_SECURE } from '../../arch/security.js';
+import type { AddressSpaces } from '../../runtime/shared/shared-machine.js';
+import type { Origin } from '../../smmu/tbu/origin.js';
+import { ABORT, OK, type Outcome, Transaction } from '../../smmu/transaction.js';
+import { AccessChecker, NO_TENURE } from '../checker/access-checker.js';
+import type { Report } from '../checker/finding.js';
+import type { AccessLog, Ledger } from '../checker/ledger.js';
+import { STREAM_TRANSLATES } from '../checker/legal.js';
+import { LINE_WORDS, lineStride, writeLine } from '../checker/pattern.js';
+import { LINE_BYTES, LINES, SLOTS, type StreamPlan, type StressPlan } from '../plan.js';
+import { Random } from '../random.js';
+import { type Actor, noStreamStatistics, type Progress, type StreamStatistics } from './actor.js';
+
+/** Accesses of one batch at most; CMD_SYNC waits for a whole batch. */
+const BATCH_MAX = 16;
+/** Accesses that go anywhere, mapped or not. */
+const STRAY_PERCENT = 5;
+/** Accesses to where an access went lately, and to where the software is changing something. */
+const RECENT_PERCENT = 20;
+const CONTESTED_PERCENT = 25;
+const TWO_32 = 0x1_0000_0000;
+/** Generators of the devices are apart from those of the software. */
+const DEVICE_CHANCE = 1000;
+
+/** A device's TBU with its guard. */
+export interface TbuLink {
+  /** Opens a batch: takes what the TCU has sent. */
+  begin(): void;
+  /** Closes it: what CMD_SYNC waits for is over. */
+  end(): void;
+  translate(transaction: Transaction): Outcome;
+  /** What the TLB entry was filled from that answers a transaction; undefined without one, or where nobody takes it down. */
+  origin?(transaction: Transaction): Origin | undefined;
+  /** What an access reaches once it is translated. */
+  readonly spaces: AddressSpaces;
+}
+
+export interface DmaSetup {
+  readonly plan: StressPlan;
+  /** Index into StressPlan.streams. */
+  readonly stream: number;
+  readonly link: TbuLink;
+  readonly ledger: Ledger;
+  readonly seed: number;
+  readonly check: boolean;
+  readonly report: Report;
+}
+
+export class DmaActor implements Actor {
+  readonly name: string;
+  readonly statistics: StreamStatistics = noStreamStatistics();
+  readonly #stream: StreamPlan;
+  readonly #window: number;
+  readonly #granuleBytes: number;
+  readonly #stride: number;
+  readonly #link: TbuLink;
+  readonly #ledger: Ledger;
+  readonly #cell: number;
+  readonly #log: AccessLog;
+  readonly #random: Random;
+  readonly #checker: AccessChecker | undefined;
+  readonly #transaction = new Transaction();
+  readonly #words = new Int32Array(LINE_WORDS);
+  readonly #bytes = new Uint8Array(this.#words.buffer);
+  readonly #recent = [0, 1, 2];
+  #batch = -1;
+  #stopped = false;
+
+  constructor(setup: DmaSetup) {
+    const { plan, ledger } = setup;
+    this.#stream = plan.streams[setup.stream]!;
+    const { security, window, granuleBytes } = plan.interfaces[this.#stream.interface]!;
+    this.name = this.#stream.name;
+    this.#window = window;
+    this.#granuleBytes = granuleBytes;
+    this.#stride = lineStride(granuleBytes);
+    this.#link = setup.link;
+    this.#ledger = ledger;
+    this.#cell = ledger.streamCell(setup.stream);
+    this.#log = ledger.accesses(setup.stream);
+    this.#random = new Random(setup.seed, DEVICE_CHANCE + setup.stream);
+    if (setup.check) {
+      this.#checker = new AccessChecker(plan, setup.stream, ledger, this.statistics, {
+        report: setup.report,
+        origin: (transaction) => setup.link.origin?.(transaction),
+      });
+    }
+    this.#transaction.StreamID = this.#stream.StreamID;
+    this.#transaction.SEC_SID = security;
+    this.#transaction.ns = security === NON_SECURE;
+  }
+
+  get operations(): number {
+    return this.statistics.accesses;
+  }
+
+  get atRest(): boolean {
+    return this.#batch < 0;
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  /** Opens a batch, makes one access, or closes the batch. */
+  step(): Progress {
+    if (this.#batch < 0) return this.#begin();
+    if (this.#batch === 0) {
+      this.#link.end();
+      this.#batch = -1;
+    } else {
+      this.#batch--;
+      this.#access();
+    }
+    return 'worked';
+  }
+
+  #begin(): Progress {
+    // Without room for what is to be expected, the software is behind: it must look at its events first.
+    if (this.#stopped || !this.#log.hasRoom(BATCH_MAX)) return 'idle';
+    this.#batch = 1 + this.#random.below(BATCH_MAX);
+    this.#link.begin();
+    return 'worked';
+  }
+
+  #access(): void {
+    const random = this.#random;
+    const transaction = this.#transaction;
+    const slot = this.#anySlot();
+    // With more streams than lines, the last ones have none of their own.
+    const write = this.#stream.writer < LINES && random.chance(50);
+    const line = write ? this.#ownLine() : random.below(LINES);
+    const iova = this.#window + slot * this.#granuleBytes + line * this.#stride;
+    transaction.iovaLo = (iova % TWO_32) | 0;
+    transaction.iovaHi = (iova / TWO_32) | 0;
+    transaction.write = write;
+    transaction.privileged = random.chance(50);
+    transaction.instruction = !write && random.chance(30);
+    this.#log.start();
+    this.#checker?.begin(slot);
+    const outcome = this.#link.translate(transaction);
+    const tenure = this.#checker?.translated(transaction, iova, slot) ?? NO_TENURE;
+    const done = outcome === OK ? this.#move(slot, line, tenure) : outcome;
+    this.#count(done);
+    if (done !== OK) this.#checker?.failed(transaction, done, iova, slot);
+    this.#log.finish();
+  }
+
+  /**
+   * Mostly one that the stream may use: a device knows its buffers. But often one that is being changed right now or that
+   * it used lately, for there a stale translation shows.
+   */
+  #anySlot(): number {
+    const random = this.#random;
+    const any = random.below(SLOTS);
+    const kind = random.below(100);
+    if (this.#ledger.what(this.#cell) !== STREAM_TRANSLATES || kind < STRAY_PERCENT) return any;
+    if (kind < STRAY_PERCENT + RECENT_PERCENT) return random.pick(this.#recent);
+    const slot = this.#find(any, kind < STRAY_PERCENT + RECENT_PERCENT + CONTESTED_PERCENT);
+    this.#recent[random.below(this.#recent.length)] = slot;
+    return slot;
+  }
+
+  /** The first slot from a given one on that is being changed, or that is mapped; that one, if there is none. */
+  #find(from: number, contested: boolean): number {
+    const ledger = this.#ledger;
+    const first = ledger.slotCell(this.#stream.interface, ledger.detail(this.#cell), 0);
+    for (let slot = from; ; ) {
+      if (contested ? ledger.count(first + slot) > 1 : ledger.what(first + slot) !== 0) return slot;
+      slot = slot + 1 === SLOTS ? 0 : slot + 1;
+      if (slot === from) return from;
+    }
+  }
+
+  /** A line that no other stream writes. */
+  #ownLine(): number {
+    const { writer, writers } = this.#stream;
+    return writer + writers * this.#random.below(Math.floor((LINES - 1 - writer) / writers) + 1);
+  }
+
+  /** Where a checked access must not go, or nobody knows whether it may, it stops short of memory. */
+  #move(slot: number, line: number, tenure: number): Outcome {
+    if (tenure === NO_TENURE && this.#checker !== undefined) return OK;
+    const { pa, space, write } = this.#transaction;
+    const memory = this.#link.spaces[space];
+    if (!write) {
+      if (!memory.read(pa, this.#bytes, 0, LINE_BYTES)) return ABORT;
+      this.#checker?.didRead(this.#words, tenure, slot, line);
+      return OK;
+    }
+    const sequence = this.#checker?.nextSequence(tenure, slot, line) ?? 0;
+    writeLine(this.#words, tenure, line, sequence);
+    return memory.write(pa, this.#bytes, 0, LINE_BYTES) ? OK : ABORT;
+  }
+
+  #count(outcome: Outcome): void {
+    this.statistics.accesses++;
+    if (outcome === OK) this.statistics.bytes += LINE_BYTES;
+    else this.statistics.aborts++;
+  }
+}

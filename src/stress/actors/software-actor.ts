@@ -1,0 +1,209 @@
+/**
+ * The software of one programming interface in a stress run: a driver (src/software) that never waits. Its operations
+ * are generators which give way after every thing that others can see, so that a scheduler, or a thread's loop, decides
+ * what happens in between. What it does is in mapping-work.ts, stream-work.ts and control-work.ts.
+ */
+import { CDTable } from '../../software/cd-table.js';
+import type { Context } from '../../software/context.js';
+import { SmmuDriver } from '../../software/driver.js';
+import { PageAllocator } from '../../software/page-allocator.js';
+import type { CpuMemory, SmmuPort } from '../../software/port.js';
+import { RegisterInterface } from '../../software/register-interface.js';
+import { EventChecker } from '../checker/event-checker.js';
+import type { Finding, Report } from '../checker/finding.js';
+import type { Ledger } from '../checker/ledger.js';
+import { PageKeeper } from '../checker/page-keeper.js';
+import { type Faults, NO_FAULTS } from '../mutations/faults.js';
+import { type ContextKind, SLOTS, type StressPlan } from '../plan.js';
+import { OPERATIONS, type OperationName, PROFILES, type Profile, type ProfileName } from '../profiles.js';
+import { Random } from '../random.js';
+import { type Actor, noSoftwareStatistics, type Progress, type SoftwareStatistics } from './actor.js';
+import { CommandFlow, type Operation } from './command-flow.js';
+import { ControlWork } from './control-work.js';
+import type { SoftwareKit, StressContext } from './kit.js';
+import { MappingWork } from './mapping-work.js';
+import { StreamWork } from './stream-work.js';
+
+/** Generators of the software are apart from those of the devices. */
+const SOFTWARE_CHANCE = 1;
+/** Small queues wrap and overflow often. */
+const LOG2_COMMANDS = 5;
+const LOG2_EVENTS = 5;
+
+export interface SoftwareSetup {
+  readonly plan: StressPlan;
+  /** Index into StressPlan.interfaces. */
+  readonly interface: number;
+  readonly ledger: Ledger;
+  readonly port: SmmuPort;
+  /** The interface's tables and frames as the CPU reaches them, by PA space. */
+  readonly memory: readonly CpuMemory[];
+  /** Lets others go first, perhaps; absent in threads. */
+  readonly point?: () => void;
+  readonly seed: number;
+  readonly profile: ProfileName;
+  readonly check: boolean;
+  readonly faults?: Faults;
+  readonly report: Report;
+}
+
+export class SoftwareActor implements Actor {
+  readonly name: string;
+  readonly statistics: SoftwareStatistics = noSoftwareStatistics();
+  readonly #setup: SoftwareSetup;
+  readonly #driver: SmmuDriver;
+  readonly #tables: CpuMemory;
+  readonly #allocator: PageAllocator;
+  readonly #random: Random;
+  readonly #weights: readonly number[];
+  readonly #flow: CommandFlow;
+  readonly #pages: PageKeeper;
+  readonly #events: EventChecker | undefined;
+  #work: Readonly<Record<OperationName, () => Operation>> | undefined;
+  #current: Operation | undefined;
+  #operations = 0;
+  #stopped = false;
+
+  constructor(setup: SoftwareSetup) {
+    const { plan, port, memory, faults = NO_FAULTS, point = () => {} } = setup;
+    const { name, security, tables } = plan.interfaces[setup.interface]!;
+    this.#setup = setup;
+    this.name = name;
+    this.#random = new Random(setup.seed, SOFTWARE_CHANCE + setup.interface);
+    const profile: Profile = PROFILES[setup.profile];
+    this.#weights = OPERATIONS.map((operation) => profile[operation] ?? 0);
+    this.#allocator = new PageAllocator(tables.base, tables.sizeBytes);
+    this.#tables = faults.tables?.(memory[security]!, point) ?? memory[security]!;
+    this.#driver = new SmmuDriver({
+      ...{ smmu: name, security, port, memory: this.#tables, allocator: this.#allocator },
+      ...{ log2Commands: LOG2_COMMANDS, log2Events: LOG2_EVENTS },
+    });
+    this.#flow = new CommandFlow(this.#driver.commands, this.#random, faults, this.statistics);
+    this.#pages = new PageKeeper(plan, setup.interface, memory, setup.check, setup.report);
+    if (setup.check) this.#events = new EventChecker(plan, setup.interface, setup.ledger, setup.report);
+  }
+
+  /** Brings the interface up, as boot software does: blocking, before any device starts. */
+  boot(): void {
+    this.#pages.setup();
+    this.#driver.enable();
+    const { plan, interface: index, ledger, port, report } = this.#setup;
+    const own = plan.interfaces[index]!;
+    const identity = own.contexts.includes('nested') ? this.#identity() : undefined;
+    const kit: SoftwareKit = {
+      ...{ plan, index, own, driver: this.#driver, ledger, random: this.#random, flow: this.#flow },
+      registers: new RegisterInterface(this.name, port, own.security),
+      ...{ pages: this.#pages, events: this.#events, report, identity },
+      contexts: own.contexts.map((kind) => this.#context(kind, identity)),
+    };
+    const mappings = new MappingWork(kit);
+    mappings.prepare();
+    const streams = new StreamWork(kit, () => this.#newCD());
+    const controls = new ControlWork(kit);
+    this.#work = {
+      map: () => mappings.map(),
+      unmap: () => mappings.unmap(),
+      protect: () => mappings.protect(),
+      'switch-ste': () => streams.switchSTE(),
+      'switch-cd': () => streams.switchCD(),
+      configure: () => streams.configure(),
+      'move-table': () => streams.moveTable(),
+      toggle: () => controls.toggle(),
+      gbpa: () => controls.changeGBPA(),
+      'silence-events': () => controls.silenceEvents(),
+      'neglect-events': () => controls.neglect(),
+      talk: () => controls.talk(),
+      err: () => controls.err(),
+      'drain-events': () => this.#settleEvents(),
+    };
+  }
+
+  get operations(): number {
+    return this.#operations;
+  }
+
+  get atRest(): boolean {
+    return this.#current === undefined;
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  step(): Progress {
+    if (this.#current === undefined) {
+      if (this.#stopped) return 'idle';
+      this.#current = this.#choose();
+    }
+    const { done, value } = this.#current.next();
+    if (done !== true) return value;
+    this.#current = undefined;
+    this.#operations++;
+    return 'worked';
+  }
+
+  /** The last checks, once all devices are at rest: every event is there, every page is whole. Steps until `atRest`. */
+  finish(): void {
+    this.#current = this.#finish();
+  }
+
+  /** Adds what the software knows to what a device found. */
+  explain(finding: Finding): Finding {
+    return this.#pages.explain(finding);
+  }
+
+  *#finish(): Operation {
+    yield* this.#settleEvents();
+    this.#pages.sweep();
+  }
+
+  #choose(): Operation {
+    const name = OPERATIONS[this.#random.weighted(this.#weights)]!;
+    this.statistics.operations[name] = (this.statistics.operations[name] ?? 0) + 1;
+    return this.#work![name]();
+  }
+
+  /** Empties the Event queue and lets nothing be missing that was expected before. */
+  *#settleEvents(): Operation {
+    yield* this.#drain();
+    this.#events?.mark();
+    yield* this.#flow.sync([]);
+    yield* this.#drain();
+    this.#events?.settle();
+  }
+
+  *#drain(): Operation {
+    const { records, overflow } = this.#driver.events.drain();
+    this.statistics.events += records.length;
+    if (overflow) this.statistics.overflows++;
+    // Looked at in any case: a read returns when EVENTQ_CONS has arrived, and until then what is lost raises no flag.
+    const lost = this.#driver.events.hasOverflowed || overflow;
+    this.#events?.drained(records, lost);
+    yield 'worked';
+  }
+
+  #context(kind: ContextKind, identity: Context | undefined): StressContext {
+    const { granule } = this.#setup.plan.interfaces[this.#setup.interface]!;
+    const stage = kind === 'stage2' ? 2 : 1;
+    const context = this.#driver.createContext({ granule, stage, blocks: false });
+    return { kind, context, VMID: kind === 'nested' ? identity!.VMID : context.VMID };
+  }
+
+  /** Stage 2 tables that map the interface's memory to itself. */
+  #identity(): Context {
+    const { window, granule, granuleBytes, pools, tables } =
+      this.#setup.plan.interfaces[this.#setup.interface]!;
+    const context = this.#driver.createContext({ granule, stage: 2 });
+    const map = (base: number, sizeBytes: number) =>
+      this.#driver.map(context, BigInt(base), base, sizeBytes, { read: true, write: true, execute: true });
+    map(window, SLOTS * granuleBytes);
+    for (const { base, count } of pools) map(base, count * granuleBytes);
+    map(tables.base, tables.sizeBytes);
+    return context;
+  }
+
+  /** A table of one CD. */
+  #newCD(): CDTable {
+    return new CDTable(0, false, this.#tables, this.#allocator, () => {});
+  }
+}
