@@ -22,20 +22,20 @@ describe('accelerated and emulated', () => {
   test.each([0, 3, Number.POSITIVE_INFINITY])(
     'random programs agree, caches of %d entries',
     { timeout: 20_000 + RUNS * 5_000 },
-    (cache) => {
+    async (cache) => {
       const host = new Host(1, undefined, cache);
       const memories = [EmulatedWorld.memory(), EmulatedWorld.memory()];
       const freeBytes: number[] = [];
-      fc.assert(
-        fc.property(program, (steps) => {
+      await fc.assert(
+        fc.asyncProperty(program, async (steps) => {
           const accelerated = [0, 1].map((index) => new AcceleratedWorld(host, index));
           const emulated = memories.map((memory) => new EmulatedWorld(memory, cache));
           try {
-            const here = accelerated.map((world) => new GuestSoftware(world));
-            const there = emulated.map((world) => new GuestSoftware(world));
+            const here = await Promise.all(accelerated.map(GuestSoftware.boot));
+            const there = await Promise.all(emulated.map(GuestSoftware.boot));
             for (const [index, step] of steps.entries()) {
-              const seen = here[step.guest]!.perform(step.operation);
-              const wanted = there[step.guest]!.perform(step.operation);
+              const seen = await here[step.guest]!.perform(step.operation);
+              const wanted = await there[step.guest]!.perform(step.operation);
               expect(seen, `step ${index}: ${JSON.stringify(step)}`).toEqual(wanted);
             }
             for (const guest of [0, 1]) {

@@ -241,22 +241,27 @@ export class GuestSoftware {
   readonly #active = new Set<string>();
   #twoLevel = false;
 
-  constructor(world: World) {
+  private constructor(world: World) {
     this.#world = world;
+  }
+
+  /** From reset, with some streams that translate. */
+  static async boot(world: World): Promise<GuestSoftware> {
+    const software = new GuestSoftware(world);
+    await software.#boot();
+    return software;
+  }
+
+  async #boot(): Promise<void> {
+    const world = this.#world;
+    await world.reset();
     world.memory.fill(GUEST_RAM, 0, GUEST_BYTES);
     for (let tree = 0; tree < TREES; tree++) this.#buildTree(tree);
-    this.#start();
+    await this.#start();
     for (let array = 0; array < CD_ARRAYS; array++) {
       for (let index = 0; index < CDS_PER_ARRAY; index++) {
-        this.#cd({
-          op: 'cd',
-          array,
-          index,
-          tree: index % TREES,
-          ASID: index % TREES,
-          fields: GOOD_CD,
-          flush: 0,
-        });
+        const tree = index % TREES;
+        await this.#cd({ op: 'cd', array, index, tree, ASID: tree, fields: GOOD_CD, flush: 0 });
       }
     }
     for (const [device, array] of [
@@ -264,20 +269,16 @@ export class GuestSoftware {
       [1, 1],
       [2, 2],
     ] as const) {
-      this.#ste({
-        op: 'ste',
-        device,
-        array,
-        fields: { ...GOOD_STE, S1CDMax: device === 1 ? 2 : 0 },
-        flush: 0,
-      });
+      const fields = { ...GOOD_STE, S1CDMax: device === 1 ? 2 : 0 };
+      await this.#ste({ op: 'ste', device, array, fields, flush: 0 });
     }
-    this.#enable(GOOD_TABLE);
+    await this.#enable(GOOD_TABLE);
+    world.takeInterrupts();
   }
 
   /** Does one thing. @returns what of it the guest can see. */
-  perform(operation: Operation): unknown {
-    return [this.#perform(operation), this.#world.interrupts.splice(0), this.registers()];
+  async perform(operation: Operation): Promise<unknown> {
+    return [await this.#perform(operation), this.#world.takeInterrupts(), this.registers()];
   }
 
   registers(): string {
@@ -289,65 +290,65 @@ export class GuestSoftware {
     return this.#world.memory.readBytes(GUEST_RAM, GUEST_BYTES);
   }
 
-  #perform(operation: Operation): unknown {
+  async #perform(operation: Operation): Promise<unknown> {
     switch (operation.op) {
       case 'leaf':
-        return this.#leaf(operation);
+        return await this.#leaf(operation);
       case 'cd':
-        return this.#cd(operation);
+        return await this.#cd(operation);
       case 'ste':
-        return this.#ste(operation);
+        return await this.#ste(operation);
       case 'access':
-        return this.#access(operation);
+        return await this.#access(operation);
       case 'enable':
-        return this.#enable(operation);
+        return await this.#enable(operation);
       case 'disable':
-        this.#setCr0('SMMUEN', false);
-        return operation.enable ? this.#enable(GOOD_TABLE) : undefined;
+        await this.#setCr0('SMMUEN', false);
+        return operation.enable ? await this.#enable(GOOD_TABLE) : undefined;
       case 'gbpa':
-        return this.#write('GBPA', 2 ** 31 + (operation.abort ? 2 ** 20 : 0));
+        return await this.#write('GBPA', 2 ** 31 + (operation.abort ? 2 ** 20 : 0));
       case 'events':
-        return this.#setCr0('EVENTQEN', operation.enabled);
+        return await this.#setCr0('EVENTQEN', operation.enabled);
       case 'drain':
-        return this.#write('EVENTQ_CONS', this.#read('EVENTQ_PROD'));
+        return await this.#write('EVENTQ_CONS', this.#read('EVENTQ_PROD'));
       case 'illegal':
-        return this.#issue([new Uint32Array([0xff, 0, 0, 0])]);
+        return await this.#issue([new Uint32Array([0xff, 0, 0, 0])]);
       case 'invalidate':
-        return this.#issue([this.#invalidation(operation)]);
+        return await this.#issue([this.#invalidation(operation)]);
       case 'disturb':
-        return this.#world.disturb(operation.how, operation.device);
+        return await this.#world.disturb(operation.how, operation.device);
       case 'reset':
-        this.#world.reset();
-        this.#start();
-        return operation.enable ? this.#enable(GOOD_TABLE) : undefined;
+        await this.#world.reset();
+        await this.#start();
+        return operation.enable ? await this.#enable(GOOD_TABLE) : undefined;
     }
   }
 
   /** From reset to a working SMMU whose translation is off. */
-  #start(): void {
+  async #start(): Promise<void> {
     this.#active.clear();
-    this.#write64('CMDQ_BASE', BigInt(COMMAND_QUEUE | LOG2_COMMANDS));
-    this.#write('CMDQ_PROD', 0);
-    this.#write('CMDQ_CONS', 0);
-    this.#write64('EVENTQ_BASE', BigInt(EVENT_QUEUE | LOG2_EVENTS));
-    this.#write('EVENTQ_PROD', 0);
-    this.#write('EVENTQ_CONS', 0);
-    this.#write('IRQ_CTRL', 5);
-    this.#setCr0('CMDQEN', true);
-    this.#setCr0('EVENTQEN', true);
-    this.#issue([cfgiAll(NON_SECURE), tlbiNSNHAll()]);
+    await this.#write64('CMDQ_BASE', BigInt(COMMAND_QUEUE | LOG2_COMMANDS));
+    await this.#write('CMDQ_PROD', 0);
+    await this.#write('CMDQ_CONS', 0);
+    await this.#write64('EVENTQ_BASE', BigInt(EVENT_QUEUE | LOG2_EVENTS));
+    await this.#write('EVENTQ_PROD', 0);
+    await this.#write('EVENTQ_CONS', 0);
+    await this.#write('IRQ_CTRL', 5);
+    await this.#setCr0('CMDQEN', true);
+    await this.#setCr0('EVENTQEN', true);
+    await this.#issue([cfgiAll(NON_SECURE), tlbiNSNHAll()]);
   }
 
-  #enable({ twoLevel, RECINVSID, broken }: Of<'enable'>): void {
-    this.#setCr0('SMMUEN', false);
+  async #enable({ twoLevel, RECINVSID, broken }: Of<'enable'>): Promise<void> {
+    await this.#setCr0('SMMUEN', false);
     this.#twoLevel = twoLevel;
-    this.#write('CR2', RECINVSID ? 2 : 0);
+    await this.#write('CR2', RECINVSID ? 2 : 0);
     // A table that is no memory: every stream fails.
-    this.#write64('STRTAB_BASE', BigInt(broken ? 0x1_0000_0000 : STREAM_TABLE));
-    this.#write('STRTAB_BASE_CFG', twoLevel ? (1 << 16) | (6 << 6) | 8 : 6);
+    await this.#write64('STRTAB_BASE', BigInt(broken ? 0x1_0000_0000 : STREAM_TABLE));
+    await this.#write('STRTAB_BASE_CFG', twoLevel ? (1 << 16) | (6 << 6) | 8 : 6);
     this.#writeStreams();
-    this.#issue([cfgiAll(NON_SECURE), tlbiNSNHAll()]);
-    this.#setCr0('SMMUEN', true);
+    await this.#issue([cfgiAll(NON_SECURE), tlbiNSNHAll()]);
+    await this.#setCr0('SMMUEN', true);
   }
 
   /** Where the STE of a StreamID is: in a linear table of 64, or in the second level, of which each part has 64. */
@@ -366,17 +367,17 @@ export class GuestSoftware {
     memory.writeBytes(STREAM_TABLE, memory.readBytes(LEVEL_2, 4096));
   }
 
-  #ste({ device, array, fields, flush }: Of<'ste'>): void {
+  async #ste({ device, array, fields, flush }: Of<'ste'>): Promise<void> {
     const StreamID = STREAM_IDS[device]!;
     const words = encode(STE, { ...fields, S1ContextPtr: BigInt(CDS + array * 0x1000) >> 6n });
     this.#world.memory.writeBytes(this.#steAddress(StreamID), new Uint8Array(words.buffer));
     this.#writeStreams();
     const range = cfgiAll(NON_SECURE);
     const commands = [cfgiSTE(StreamID, NON_SECURE, false), cfgiSTE(StreamID, NON_SECURE, true), range];
-    this.#issue([commands[flush]!]);
+    await this.#issue([commands[flush]!]);
   }
 
-  #cd({ array, index, tree, ASID, fields, flush }: Of<'cd'>): void {
+  async #cd({ array, index, tree, ASID, fields, flush }: Of<'cd'>): Promise<void> {
     const root = this.#table(tree, 1);
     const words = encode(CD, {
       ...fields,
@@ -395,10 +396,23 @@ export class GuestSoftware {
       perStream((StreamID) => cfgiSTE(StreamID, NON_SECURE, true)),
     ];
     // The ASID may have been another tree's.
-    this.#issue([...choices[flush]!, tlbiNHAll(0)]);
+    await this.#issue([...choices[flush]!, tlbiNHAll(0)]);
   }
 
-  #leaf({ tree, block, index, valid, page, outside, AP, AF, nG, UXN, DBM, flush }: Of<'leaf'>): void {
+  async #leaf({
+    tree,
+    block,
+    index,
+    valid,
+    page,
+    outside,
+    AP,
+    AF,
+    nG,
+    UXN,
+    DBM,
+    flush,
+  }: Of<'leaf'>): Promise<void> {
     const level = block ? 2 : 3;
     const size = block ? BLOCK_BYTES : 0x1000;
     const inside = at(0x40_0000) + Math.floor((page * 0x1000) / size) * size;
@@ -428,10 +442,10 @@ export class GuestSoftware {
       both.flatMap((address) => ASIDs.map((ASID) => tlbiNHVA(0, ASID, { address, leaf: true }))),
       both.flatMap((address) => ASIDs.map((ASID) => tlbiNHVA(0, ASID, { address, leaf: false, range }))),
     ];
-    this.#issue(choices[flush]!);
+    await this.#issue(choices[flush]!);
   }
 
-  #access(operation: Of<'access'>): unknown {
+  async #access(operation: Of<'access'>): Promise<unknown> {
     const { device, write, privileged, instruction, page, offset, data } = operation;
     // Under GBPA a physical SMMU has an STE all the same, and that knows no SubstreamIDs (a difference of its own).
     const SubstreamID = this.#active.has('SMMUEN') ? operation.SubstreamID : -1;
@@ -451,10 +465,11 @@ export class GuestSoftware {
       instruction,
       SubstreamID,
     };
-    return this.#world.access(
-      access,
-      Uint8Array.from({ length: 8 }, (_, index) => data + index),
-    );
+    const bytes = Uint8Array.from({ length: 8 }, (_, index) => data + index);
+    const seen = await this.#world.access(access, bytes);
+    // Where the SMMU is in another thread, the event of an access that is over is there after a CMD_SYNC (4.7.3).
+    if (this.#world.threaded) await this.#issue([]);
+    return seen;
   }
 
   #invalidation({ what, StreamID, ASID }: Of<'invalidate'>): CommandWords {
@@ -485,22 +500,20 @@ export class GuestSoftware {
   }
 
   /** Issues commands and a CMD_SYNC; puts a CMD_SYNC in the place of one that stops the queue, and says so. */
-  #issue(commands: readonly CommandWords[]): string[] {
-    const { memory } = this.#world;
+  async #issue(commands: readonly CommandWords[]): Promise<string[]> {
     const errors: string[] = [];
     const mask = 2 ** (LOG2_COMMANDS + 1) - 1;
     for (const command of [...commands, sync()]) {
       const prod = this.#read('CMDQ_PROD') & mask;
       this.#store(prod, command);
-      this.#write('CMDQ_PROD', (prod + 1) & mask);
+      await this.#write('CMDQ_PROD', (prod + 1) & mask);
       const active = (this.#read('GERROR') ^ this.#read('GERRORN')) & 1;
       if (active === 0) continue;
       const cons = this.#read('CMDQ_CONS');
       errors.push(`CMDQ_CONS ${cons.toString(16)}`);
       this.#store(cons & mask, sync());
-      this.#write('GERRORN', this.#read('GERRORN') ^ 1);
+      await this.#write('GERRORN', this.#read('GERRORN') ^ 1);
     }
-    memory.load64(COMMAND_QUEUE);
     return errors;
   }
 
@@ -509,25 +522,25 @@ export class GuestSoftware {
     this.#world.memory.writeBytes(slot, new Uint8Array(command.slice().buffer));
   }
 
-  #setCr0(field: 'SMMUEN' | 'EVENTQEN' | 'CMDQEN', on: boolean): void {
+  async #setCr0(field: 'SMMUEN' | 'EVENTQEN' | 'CMDQEN', on: boolean): Promise<void> {
     if (on) this.#active.add(field);
     else this.#active.delete(field);
     const value = [...this.#active].reduce(
       (sum, name) => sum | (1 << BANKS[NON_SECURE].CR0.fields[name]!.lo),
       0,
     );
-    this.#write('CR0', value);
+    await this.#write('CR0', value);
   }
 
   #read(key: RegisterKey): number {
     return this.#world.readRegister(offsetOf(key)) >>> 0;
   }
 
-  #write(key: RegisterKey, value: number): void {
-    this.#world.writeRegister(offsetOf(key), 4, BigInt(value >>> 0));
+  async #write(key: RegisterKey, value: number): Promise<void> {
+    await this.#world.writeRegister(offsetOf(key), 4, BigInt(value >>> 0));
   }
 
-  #write64(key: RegisterKey, value: bigint): void {
-    this.#world.writeRegister(offsetOf(key), 8, value);
+  async #write64(key: RegisterKey, value: bigint): Promise<void> {
+    await this.#world.writeRegister(offsetOf(key), 8, value);
   }
 }

@@ -35,16 +35,20 @@ export interface Seen {
 
 export interface World {
   readonly memory: SpaceMemory;
-  readonly interrupts: string[];
+  /** The SMMU is in another thread. */
+  readonly threaded: boolean;
+  /** The interrupts since the last call. */
+  takeInterrupts(): string[];
   readRegister(offset: number): number;
-  writeRegister(offset: number, sizeBytes: number, value: bigint): void;
-  access(access: Access, data: Uint8Array): Seen;
-  reset(): void;
+  /** Resolves when the SMMU has done what the write tells it to. */
+  writeRegister(offset: number, sizeBytes: number, value: bigint): Promise<void>;
+  access(access: Access, data: Uint8Array): Promise<Seen>;
+  reset(): Promise<void>;
   /** What a hypervisor does behind the guest's back, where there is one. */
-  disturb(how: 'replug' | 'remap', device: number): void;
+  disturb(how: 'replug' | 'remap', device: number): Promise<void>;
 }
 
-function toTransaction(access: Access, StreamID: number): Transaction {
+export function toTransaction(access: Access, StreamID: number): Transaction {
   const { iova, write, privileged, instruction, SubstreamID } = access;
   return Object.assign(request(StreamID, iova, write), { privileged, instruction, SubstreamID });
 }
@@ -62,7 +66,8 @@ function move(txn: Transaction, space: MappedSpace, base: number, data: Uint8Arr
 
 export class EmulatedWorld implements World {
   readonly memory: SpaceMemory;
-  readonly interrupts: string[] = [];
+  readonly threaded = false;
+  readonly #interrupts: string[] = [];
   readonly #space: MappedSpace;
   readonly #smmu: Smmu;
 
@@ -70,7 +75,7 @@ export class EmulatedWorld implements World {
     this.#space = memory.space(['ram']);
     this.memory = new SpaceMemory(this.#space);
     this.#smmu = new Smmu(config('emulated', guestIdRegisters(), cache), [this.#space, this.#space], {
-      interrupt: (name) => this.interrupts.push(name),
+      interrupt: (name) => this.#interrupts.push(name),
     });
   }
 
@@ -78,32 +83,37 @@ export class EmulatedWorld implements World {
     return GuestMemory.create([{ id: 'ram', base: GUEST_RAM, sizeBytes: GUEST_BYTES }]);
   }
 
+  takeInterrupts(): string[] {
+    return this.#interrupts.splice(0);
+  }
+
   readRegister(offset: number): number {
     return Number(this.#smmu.readRegister(offset, 4, NON_SECURE));
   }
 
-  writeRegister(offset: number, sizeBytes: number, value: bigint): void {
+  async writeRegister(offset: number, sizeBytes: number, value: bigint): Promise<void> {
     this.#smmu.writeRegister(offset, sizeBytes, value, NON_SECURE);
     this.#smmu.runToIdle();
   }
 
-  access(access: Access, data: Uint8Array): Seen {
+  async access(access: Access, data: Uint8Array): Promise<Seen> {
     const txn = toTransaction(access, STREAM_IDS[access.device]!);
     this.#smmu.tbu.translate(txn);
     this.#smmu.runToIdle();
     return move(txn, this.#space, GUEST_RAM, data);
   }
 
-  reset(): void {
+  async reset(): Promise<void> {
     this.#smmu.reset();
     this.#smmu.runToIdle();
   }
 
-  disturb(): void {}
+  async disturb(): Promise<void> {}
 }
 
 export class AcceleratedWorld implements World {
   readonly memory: SpaceMemory;
+  readonly threaded = false;
   readonly #host: Host;
   readonly #index: number;
   readonly #guest: Guest;
@@ -121,8 +131,8 @@ export class AcceleratedWorld implements World {
     });
   }
 
-  get interrupts(): string[] {
-    return this.#guest.interrupts;
+  takeInterrupts(): string[] {
+    return this.#guest.interrupts.splice(0);
   }
 
   get errors(): readonly string[] {
@@ -133,24 +143,24 @@ export class AcceleratedWorld implements World {
     return Number(this.#guest.smmu.readRegister(offset, 4, NON_SECURE));
   }
 
-  writeRegister(offset: number, sizeBytes: number, value: bigint): void {
+  async writeRegister(offset: number, sizeBytes: number, value: bigint): Promise<void> {
     this.#guest.smmu.writeRegister(offset, sizeBytes, value, NON_SECURE);
     this.#guest.smmu.runToIdle();
   }
 
-  access(access: Access, data: Uint8Array): Seen {
+  async access(access: Access, data: Uint8Array): Promise<Seen> {
     const txn = toTransaction(access, HOST_STREAM_IDS[access.device]! + this.#index);
     this.#host.tbu.translate(txn);
     this.#guest.smmu.runToIdle();
     return move(txn, this.#host.space, this.#host.guestBase(this.#index), data);
   }
 
-  reset(): void {
+  async reset(): Promise<void> {
     this.#guest.smmu.reset();
     this.#guest.smmu.runToIdle();
   }
 
-  disturb(how: 'replug' | 'remap', device: number): void {
+  async disturb(how: 'replug' | 'remap', device: number): Promise<void> {
     const { core, smmu } = this.#guest;
     if (how === 'replug') {
       smmu.unbind(device);
