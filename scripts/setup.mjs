@@ -44,6 +44,7 @@ export function install() {
 }
 
 export function build() {
-  console.log('Building (tsc) ...');
+  console.log('Building (tsc, rolldown) ...');
   runTool('typescript/bin/tsc', ['-p', 'tsconfig.build.json']);
+  run(process.execPath, ['scripts/bundle.mjs']);
 }

@@ -1,0 +1,35 @@
+/**
+ * The last step of the build: over the many files that tsc has written for the command line and for each thread, one
+ * file each, with what is imported later in dist/chunks. Loading modules is most of a thread's start. Not minified, so that
+ * the stack of a defect stays readable.
+ */
+import { readdirSync, rmSync } from 'node:fs';
+import { basename } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'rolldown';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const threads = readdirSync(`${root}workers`).map((file) => `workers/${basename(file, '.ts')}`);
+
+/** @param dir where tsc has written to. */
+export async function bundle(dir) {
+  rmSync(`${dir}/chunks`, { recursive: true, force: true });
+  // Each by itself: what two entries share would be a file more for both.
+  for (const entry of ['src/cli/main', ...threads]) {
+    await build({
+      cwd: root,
+      input: { [entry]: `${entry}.ts` },
+      platform: 'node',
+      // Starts its threads from files beside its own.
+      external: ['piscina'],
+      output: {
+        dir,
+        chunkFileNames: `chunks/${basename(entry)}/[name].js`,
+        sourcemap: true,
+        sourcemapExcludeSources: true,
+      },
+    });
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await bundle(`${root}dist`);
