@@ -217,6 +217,12 @@ export class PageTables {
     }
   }
 
+  /** Physical address of the descriptor that a walk for an input address reads first. */
+  firstEntry(iova: bigint): number {
+    const input = Number(BigInt.asUintN(this.format.inputBits, iova));
+    return this.#entryAddress(this.root, this.startLevel, input);
+  }
+
   /** Takes back the tables of an invalidation that has been carried out. */
   release(invalidation: Invalidation): void {
     for (const table of invalidation.tables) this.#allocator.free(table, this.granuleBytes);

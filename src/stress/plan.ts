@@ -22,7 +22,7 @@ export const SLOTS = 24;
 /** Contexts of an interface that a stream may be switched between. */
 export const CONTEXTS = 2;
 /** Frames of an interface in a PA space: as many as all slots of all contexts need at once, so that a free one is reused soon. */
-const FRAMES = 48;
+const FRAMES = CONTEXTS * SLOTS;
 /** Lines of a page that are written and compared, evenly spread over it. */
 export const LINES = 8;
 /** Bytes of a line: one access of a device, aligned, so that each of its double-words is single-copy atomic. */
@@ -33,8 +33,16 @@ const ALIGNMENT_BYTES = 0x1_0000;
 /** What a driver gets for its structures at most: the largest Stream table is two levels of 16 StreamID bits. */
 const TABLES_BYTES_MAX = 0x100_0000;
 
-/** What a context translates by; `nested` has its tables as stage 1, over a stage 2 that maps everything to itself. */
+/** What a context translates by; `nested` has its tables as stage 1, over a stage 2 that is the same for all of an interface. */
 export type ContextKind = 'stage1' | 'stage2' | 'nested';
+
+export type Stage = 1 | 2;
+
+export const STAGES: Readonly<Record<ContextKind, readonly Stage[]>> = {
+  stage1: [1],
+  stage2: [2],
+  nested: [1, 2],
+};
 
 export interface FramePool {
   readonly space: SecurityState;

@@ -15,9 +15,10 @@ import type { Progress, SoftwareStatistics } from './actor.js';
 export type Operation = Generator<Progress, void>;
 
 export class CommandFlow {
-  /** What the last {@link sync} really put into the queue. */
+  /** What the last {@link invalidate} really put into the queue, and what it left out. */
   issued: readonly CommandWords[] = [];
-  /** Its CMD_SYNC had completed when it went on. */
+  missing: readonly CommandWords[] = [];
+  /** Its last CMD_SYNC had completed when it went on. */
   completed = true;
   readonly #queue: CommandQueue;
   readonly #random: Random;
@@ -31,14 +32,23 @@ export class CommandFlow {
     this.#statistics = statistics;
   }
 
-  /** Issues commands and a CMD_SYNC, and gives way until it has completed. */
-  *sync(commands: readonly CommandWords[]): Operation {
-    this.issued = this.#faults.commands?.(commands) ?? commands;
-    const end = yield* this.#post([...this.issued, sync()]);
+  /** Issues one round of commands after the other, each of which must have completed before the next. */
+  *invalidate(rounds: readonly (readonly CommandWords[])[]): Operation {
+    const issued: CommandWords[] = [];
+    const told = this.#faults.forgetsCombined === true ? rounds.slice(0, 1) : rounds;
+    for (const round of told) issued.push(...(yield* this.sync(round)));
+    this.issued = issued;
+    this.missing = rounds.flat().filter((command) => !issued.includes(command));
+  }
+
+  /** Issues commands and a CMD_SYNC, and gives way until it has completed. @returns what it really issued. */
+  *sync(commands: readonly CommandWords[]): Generator<Progress, readonly CommandWords[]> {
+    const issued = this.#faults.commands?.(commands) ?? commands;
+    const end = yield* this.#post([...issued, sync()]);
     this.#statistics.syncs++;
     this.completed = this.#faults.impatient !== true;
-    if (!this.completed) return;
-    while (!this.#queue.hasConsumed(end)) yield 'idle';
+    while (this.completed && !this.#queue.hasConsumed(end)) yield 'idle';
+    return issued;
   }
 
   /** Issues a command at which the SMMU must stop, and lets it go on. @returns what it said, if it did stop. */

@@ -1,6 +1,7 @@
 /** What the parts of a stress run's software share. */
 import type { Context } from '../../software/context.js';
 import type { SmmuDriver } from '../../software/driver.js';
+import type { PageTables } from '../../software/page-tables.js';
 import type { RegisterInterface } from '../../software/register-interface.js';
 import type { EventChecker } from '../checker/event-checker.js';
 import type { Report } from '../checker/finding.js';
@@ -14,6 +15,8 @@ import type { CommandFlow } from './command-flow.js';
 export interface StressContext {
   readonly kind: ContextKind;
   readonly context: Context;
+  /** Tables of its stage 2: its own, or those below its stage 1. */
+  readonly stage2: PageTables | undefined;
   /** The VMID of its translations; 0 without stage 2. */
   readonly VMID: number;
 }
@@ -32,7 +35,5 @@ export interface SoftwareKit {
   /** Undefined when nothing is checked. */
   readonly events: EventChecker | undefined;
   readonly contexts: readonly StressContext[];
-  /** Stage 2 tables that map everything to itself: what a nested stream has under its stage 1. */
-  readonly identity: Context | undefined;
   readonly report: Report;
 }

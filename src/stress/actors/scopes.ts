@@ -16,13 +16,16 @@ import {
   tlbiS12VMAll,
 } from '../../software/commands.js';
 import type { Features } from '../../software/features.js';
-import type { Invalidation } from '../../software/page-tables.js';
+import type { Invalidation, LeafRange } from '../../software/page-tables.js';
 import { invalidationCommands } from '../../software/tlb-invalidation.js';
+import type { Stage } from '../plan.js';
 import type { Random } from '../random.js';
 import type { StressContext } from './kit.js';
 
 /** How often a change is invalidated by the command that names it alone, in percent. */
 const EXACT_PERCENT = 60;
+/** How often a change of stage 2 is invalidated with all that a VMID has. */
+const WHOLE_PERCENT = 20;
 const RANGE_MAX = 8;
 
 function changed(words: CommandWords, change: (copy: CommandWords) => void): CommandWords {
@@ -31,43 +34,62 @@ function changed(words: CommandWords, change: (copy: CommandWords) => void): Com
   return copy;
 }
 
-/** The commands that name exactly what changed in a context's tables. */
-export function exactTlbi(
-  context: StressContext,
-  invalidation: Invalidation,
-  features: Features,
-): CommandWords[] {
-  const { tables, ASID } = context.context;
-  const tags = { ASID, VMID: context.VMID };
-  return invalidationCommands(invalidation, tables.format, tags, features.rangeInvalidation);
+/** What changed in the tables of one stage of a context. */
+export interface Change {
+  readonly target: StressContext;
+  readonly stage: Stage;
+  readonly invalidation: Invalidation;
+  /** Of stage 2 below a stage 1: the input addresses whose translations are combined with it; undefined: there are none. */
+  readonly combined: LeafRange | 'all' | undefined;
 }
 
-/** Commands that invalidate what changed, and perhaps more. */
-export function anyTlbi(
-  context: StressContext,
+/** Commands, and a CMD_SYNC after each round. */
+export type Rounds = CommandWords[][];
+
+/**
+ * Commands that invalidate what changed, and perhaps more. After stage 2 has been invalidated by IPA, what is combined of
+ * both stages goes by stage 1 scopes (16.2); as on a PE, the one must be complete before the other begins (3.21.1, DDI 0487 D8.17).
+ */
+export function anyTlbi(change: Change, features: Features, security: SecurityState, random: Random): Rounds {
+  const { target, stage, invalidation, combined } = change;
+  const { VMID } = target;
+  const all: CommandWords[] = [];
+  if (security === NON_SECURE) {
+    all.push(tlbiNSNHAll());
+    if (features.stage2) all.push(tlbiS12VMAll(VMID));
+  }
+  if (stage === 1) return [anyStage1(target, invalidation, all, features, random)];
+  if (random.chance(WHOLE_PERCENT)) return [[random.pick(all)]];
+  const { format } = target.stage2!;
+  const exact = invalidationCommands(invalidation, format, { ASID: 0, VMID }, features.rangeInvalidation);
+  const byIPA = random.chance(EXACT_PERCENT) ? exact : exact.map(anyLevel);
+  if (combined === undefined) return [byIPA];
+  if (combined === 'all')
+    return [byIPA, [random.pick([tlbiNHAll(VMID), tlbiNHASID(VMID, target.context.ASID)])]];
+  return [byIPA, anyStage1(target, { ranges: [combined], tables: [] }, [], features, random)];
+}
+
+function anyStage1(
+  { context, VMID }: StressContext,
   invalidation: Invalidation,
+  wider: readonly CommandWords[],
   features: Features,
-  security: SecurityState,
   random: Random,
 ): CommandWords[] {
-  const exact = exactTlbi(context, invalidation, features);
+  const { tables, ASID } = context;
+  const exact = invalidationCommands(invalidation, tables.format, { ASID, VMID }, features.rangeInvalidation);
   if (random.chance(EXACT_PERCENT)) return exact;
-  const { VMID } = context;
-  const wider: CommandWords[][] = [
-    exact.map((words) => changed(words, (copy) => set(copy, COMMAND.Leaf, 0))),
-  ];
-  if (context.kind !== 'stage2') {
-    wider.push(
-      exact.map((words) => changed(words, (copy) => set(copy, COMMAND.Opcode, CMD_TLBI_NH_VAA))),
-      [tlbiNHASID(VMID, context.context.ASID)],
-      [tlbiNHAll(VMID)],
-    );
-  }
-  if (security === NON_SECURE) {
-    wider.push([tlbiNSNHAll()]);
-    if (features.stage2) wider.push([tlbiS12VMAll(VMID)]);
-  }
-  return random.pick(wider);
+  return random.pick([
+    exact.map(anyLevel),
+    exact.map((words) => changed(words, (copy) => set(copy, COMMAND.Opcode, CMD_TLBI_NH_VAA))),
+    [tlbiNHASID(VMID, ASID)],
+    [tlbiNHAll(VMID)],
+    ...wider.map((command) => [command]),
+  ]);
+}
+
+function anyLevel(words: CommandWords): CommandWords {
+  return changed(words, (copy) => set(copy, COMMAND.Leaf, 0));
 }
 
 /** Commands that invalidate a stream's STE, and perhaps more. */

@@ -3,6 +3,7 @@
  * are generators which give way after every thing that others can see, so that a scheduler, or a thread's loop, decides
  * what happens in between. What it does is in mapping-work.ts, stream-work.ts and control-work.ts.
  */
+import { CLASS_TT } from '../../arch/events.js';
 import { CDTable } from '../../software/cd-table.js';
 import type { Context } from '../../software/context.js';
 import { SmmuDriver } from '../../software/driver.js';
@@ -10,11 +11,13 @@ import { PageAllocator } from '../../software/page-allocator.js';
 import type { CpuMemory, SmmuPort } from '../../software/port.js';
 import { RegisterInterface } from '../../software/register-interface.js';
 import { EventChecker } from '../checker/event-checker.js';
+import type { IntermediateAddress } from '../checker/expected-event.js';
 import type { Finding, Report } from '../checker/finding.js';
 import type { Ledger } from '../checker/ledger.js';
+import { intermediatePage } from '../checker/legal.js';
 import { PageKeeper } from '../checker/page-keeper.js';
 import { type Faults, NO_FAULTS } from '../mutations/faults.js';
-import { type ContextKind, SLOTS, type StressPlan } from '../plan.js';
+import { type ContextKind, type InterfacePlan, SLOTS, type StressPlan } from '../plan.js';
 import { OPERATIONS, type OperationName, PROFILES, type Profile, type ProfileName } from '../profiles.js';
 import { Random } from '../random.js';
 import { type Actor, noSoftwareStatistics, type Progress, type SoftwareStatistics } from './actor.js';
@@ -59,6 +62,8 @@ export class SoftwareActor implements Actor {
   readonly #flow: CommandFlow;
   readonly #pages: PageKeeper;
   readonly #events: EventChecker | undefined;
+  readonly #own: InterfacePlan;
+  readonly #contexts: StressContext[] = [];
   #work: Readonly<Record<OperationName, () => Operation>> | undefined;
   #current: Operation | undefined;
   #operations = 0;
@@ -66,7 +71,8 @@ export class SoftwareActor implements Actor {
 
   constructor(setup: SoftwareSetup) {
     const { plan, port, memory, faults = NO_FAULTS, point = () => {} } = setup;
-    const { name, security, tables } = plan.interfaces[setup.interface]!;
+    this.#own = plan.interfaces[setup.interface]!;
+    const { name, security, tables } = this.#own;
     this.#setup = setup;
     this.name = name;
     this.#random = new Random(setup.seed, SOFTWARE_CHANCE + setup.interface);
@@ -80,7 +86,10 @@ export class SoftwareActor implements Actor {
     });
     this.#flow = new CommandFlow(this.#driver.commands, this.#random, faults, this.statistics);
     this.#pages = new PageKeeper(plan, setup.interface, memory, setup.check, setup.report);
-    if (setup.check) this.#events = new EventChecker(plan, setup.interface, setup.ledger, setup.report);
+    if (setup.check) {
+      const ipa: IntermediateAddress = (...of) => this.#intermediate(...of);
+      this.#events = new EventChecker(plan, setup.interface, setup.ledger, ipa, setup.report);
+    }
   }
 
   /** Brings the interface up, as boot software does: blocking, before any device starts. */
@@ -88,14 +97,18 @@ export class SoftwareActor implements Actor {
     this.#pages.setup();
     this.#driver.enable();
     const { plan, interface: index, ledger, port, report } = this.#setup;
-    const own = plan.interfaces[index]!;
-    const identity = own.contexts.includes('nested') ? this.#identity() : undefined;
+    const own = this.#own;
+    const below = own.contexts.includes('nested')
+      ? this.#driver.createContext({ granule: own.granule, stage: 2 })
+      : undefined;
     const kit: SoftwareKit = {
       ...{ plan, index, own, driver: this.#driver, ledger, random: this.#random, flow: this.#flow },
       registers: new RegisterInterface(this.name, port, own.security),
-      ...{ pages: this.#pages, events: this.#events, report, identity },
-      contexts: own.contexts.map((kind) => this.#context(kind, identity)),
+      ...{ pages: this.#pages, events: this.#events, report },
+      contexts: this.#contexts,
     };
+    this.#contexts.push(...own.contexts.map((kind) => this.#context(kind, below)));
+    if (below !== undefined) this.#mapStructures(below);
     const mappings = new MappingWork(kit);
     mappings.prepare();
     const streams = new StreamWork(kit, () => this.#newCD());
@@ -104,6 +117,7 @@ export class SoftwareActor implements Actor {
       map: () => mappings.map(),
       unmap: () => mappings.unmap(),
       protect: () => mappings.protect(),
+      'lose-tables': () => mappings.loseTables(),
       'switch-ste': () => streams.switchSTE(),
       'switch-cd': () => streams.switchCD(),
       configure: () => streams.configure(),
@@ -182,24 +196,38 @@ export class SoftwareActor implements Actor {
     yield 'worked';
   }
 
-  #context(kind: ContextKind, identity: Context | undefined): StressContext {
-    const { granule } = this.#setup.plan.interfaces[this.#setup.interface]!;
+  /** @param below stage 2 of the nested contexts. */
+  #context(kind: ContextKind, below: Context | undefined): StressContext {
+    const { granule } = this.#own;
     const stage = kind === 'stage2' ? 2 : 1;
     const context = this.#driver.createContext({ granule, stage, blocks: false });
-    return { kind, context, VMID: kind === 'nested' ? identity!.VMID : context.VMID };
+    const stage2 = { stage1: undefined, stage2: context, nested: below }[kind];
+    return { kind, context, stage2: stage2?.tables, VMID: stage2?.VMID ?? 0 };
   }
 
-  /** Stage 2 tables that map the interface's memory to itself. */
-  #identity(): Context {
-    const { window, granule, granuleBytes, pools, tables } =
-      this.#setup.plan.interfaces[this.#setup.interface]!;
-    const context = this.#driver.createContext({ granule, stage: 2 });
-    const map = (base: number, sizeBytes: number) =>
-      this.#driver.map(context, BigInt(base), base, sizeBytes, { read: true, write: true, execute: true });
-    map(window, SLOTS * granuleBytes);
-    for (const { base, count } of pools) map(base, count * granuleBytes);
-    map(tables.base, tables.sizeBytes);
-    return context;
+  /** Stage 2 below nested contexts leads their tables and CDs, and the window, to where they are. */
+  #mapStructures(below: Context): void {
+    const { window, granuleBytes, tables } = this.#own;
+    const all = { read: true, write: true, execute: true };
+    this.#driver.map(below, BigInt(window), window, SLOTS * granuleBytes, all);
+    this.#driver.map(below, BigInt(tables.base), tables.base, tables.sizeBytes, all);
+    for (const { kind, context } of this.#contexts) {
+      if (kind !== 'nested') continue;
+      // A page of its own, which can be taken away: nothing else is in it, and no block holds it.
+      const { root } = context.tables;
+      this.#allocator.reserve(root, granuleBytes);
+      this.#driver.protect(below, BigInt(root), granuleBytes, { read: true, write: true });
+    }
+  }
+
+  /** Where an access, or the walk for it, comes to in a context after stage 1, if it comes so far. */
+  #intermediate(context: number, iova: number, CLASS: number): number {
+    const { kind, context: own } = this.#contexts[context]!;
+    if (kind === 'stage2') return iova;
+    if (CLASS === CLASS_TT) return own.tables.firstEntry(BigInt(iova));
+    const { window, granuleBytes } = this.#own;
+    const offset = (iova - window) % granuleBytes;
+    return intermediatePage(this.#own, context, (iova - window - offset) / granuleBytes) + offset;
   }
 
   /** A table of one CD. */

@@ -134,14 +134,14 @@ export class StreamWork {
   }
 
   #steWords(stream: Stream, context: number): Uint32Array {
-    const { contexts, identity, driver } = this.#kit;
-    const { kind, context: own, VMID } = contexts[context]!;
+    const { contexts, driver } = this.#kit;
+    const { kind, stage2: tables, VMID } = contexts[context]!;
     const { forcedStall } = driver.features;
-    if (kind === 'stage2') return stage2STE(own.tables, VMID, forcedStall);
+    if (kind === 'stage2') return stage2STE(tables!, VMID, forcedStall);
     const stage1 = stage1STE(stream.cds[stream.active]!.base, 0, 0);
     if (kind === 'stage1') return stage1;
     // Config 0b111 is both stages' bits; no other field is of both.
-    const stage2 = stage2STE(identity!.tables, VMID, forcedStall);
+    const stage2 = stage2STE(tables!, VMID, forcedStall);
     return stage1.map((word, i) => word | stage2[i]!);
   }
 

@@ -8,14 +8,15 @@ import { OK, OUTCOME_NAMES, type Outcome, type Transaction } from '../../smmu/tr
 import type { StreamStatistics } from '../actors/actor.js';
 import { CONTEXTS, type InterfacePlan, LINES, SLOTS, type StreamPlan, type StressPlan } from '../plan.js';
 import {
+  BAD_CD,
+  BAD_STE,
   bit,
-  C_BAD_CD,
-  C_BAD_STE,
-  F_PERMISSION,
-  F_TRANSLATION,
   NO_EVENT,
+  PERMISSION,
   S2_PERMISSION,
+  S2_TABLE_TRANSLATION,
   S2_TRANSLATION,
+  TRANSLATION,
 } from './expected-event.js';
 import type { FindingKind, Legal, Report } from './finding.js';
 import { type AccessLog, ANY_EVENT, type Ledger } from './ledger.js';
@@ -23,18 +24,22 @@ import {
   ACCESS_INSTRUCTION,
   ACCESS_PRIVILEGED,
   ACCESS_READ,
+  ALL_ACCESSES,
   accessBit,
   accessesOf,
+  areTablesGone,
   DISABLED_ABORT,
   DISABLED_BYPASS,
   frameOf,
   framePA,
   frameSpace,
+  isPageGone,
   STREAM_ABORTS,
   STREAM_BAD_CD,
   STREAM_BAD_STE,
   STREAM_BYPASSES,
   STREAM_TRANSLATES,
+  stage1Accesses,
   TRANSLATING,
   windowTenure,
 } from './legal.js';
@@ -223,15 +228,15 @@ export class AccessChecker {
     for (let context = 0; context < CONTEXTS; context++) {
       if (this.#contexts[context] === 0) continue;
       const cell = ledger.slotCell(this.#index, context, this.#slot);
-      this.#stage2 = this.#plan.contexts[context] === 'stage2';
+      this.#context = context;
       known = ledger.since(cell, this.#slotVersions[context]!, this.#eachMapping) && known;
     }
     return known;
   }
 
   #iova = 0;
-  /** The context that is being looked at translates by stage 2 alone. */
-  #stage2 = false;
+  /** The context that is being looked at. */
+  #context = 0;
 
   readonly #eachInterface = (what: number): void => {
     if (what === TRANSLATING) this.#translates = true;
@@ -243,24 +248,34 @@ export class AccessChecker {
     if (what === STREAM_TRANSLATES) this.#contexts[detail] = 1;
     else if (what === STREAM_BYPASSES) this.#addWindow();
     else if (what === STREAM_ABORTS) this.#aborts |= bit(NO_EVENT);
-    else if (what === STREAM_BAD_STE) this.#aborts |= bit(C_BAD_STE);
-    else if (what === STREAM_BAD_CD) this.#aborts |= bit(C_BAD_CD);
+    else if (what === STREAM_BAD_STE) this.#aborts |= bit(BAD_STE);
+    else if (what === STREAM_BAD_CD) this.#aborts |= bit(BAD_CD);
   };
 
   readonly #eachMapping = (what: number, detail: number): void => {
     if (what === 0) {
-      this.#aborts |= bit(this.#stage2 ? S2_TRANSLATION : F_TRANSLATION);
+      this.#aborts |= bit(this.#faultOf(detail));
       return;
     }
     const accesses = accessesOf(detail);
-    if ((accesses & this.#need) === 0) this.#aborts |= bit(this.#stage2 ? S2_PERMISSION : F_PERMISSION);
+    if ((accesses & this.#need) === 0) {
+      const isStage1 = (stage1Accesses(detail) & this.#need) === 0;
+      this.#aborts |= bit(isStage1 ? PERMISSION : S2_PERMISSION + this.#context);
+    }
     const frame = frameOf(detail);
     this.#add(framePA(this.#plan, frame), frameSpace(this.#plan, frame), what, accesses);
   };
 
+  /** The fault of an access that no page answers; what stage 1 does not permit never gets to stage 2. */
+  #faultOf(detail: number): number {
+    if (areTablesGone(detail)) return S2_TABLE_TRANSLATION + this.#context;
+    if (!isPageGone(detail)) return TRANSLATION;
+    return (stage1Accesses(detail) & this.#need) === 0 ? PERMISSION : S2_TRANSLATION + this.#context;
+  }
+
   #addWindow(): void {
     const page = this.#iova - ((this.#iova - this.#plan.window) % this.#plan.granuleBytes);
-    this.#add(page, this.#plan.security, windowTenure(this.#index, this.#slot), 0x3f);
+    this.#add(page, this.#plan.security, windowTenure(this.#index, this.#slot), ALL_ACCESSES);
   }
 
   #add(page: number, space: number, tenure: number, accesses: number): void {

@@ -6,7 +6,7 @@ import { EVENT, formatEvent } from '../../arch/events.js';
 import { getBig } from '../../arch/layout.js';
 import type { EventRecord } from '../../software/event-queue.js';
 import type { StressPlan } from '../plan.js';
-import { bit, EXPECTABLE, expectedRecord, NO_EVENT } from './expected-event.js';
+import { bit, EXPECTABLE, expectedRecord, type IntermediateAddress, NO_EVENT } from './expected-event.js';
 import type { FindingKind, Report } from './finding.js';
 import type { AccessLog, ExpectedEvent, Ledger } from './ledger.js';
 
@@ -25,6 +25,7 @@ class StreamEvents {
   readonly name: string;
   readonly log: AccessLog;
   readonly #StreamID: number;
+  readonly #ipa: IntermediateAddress;
   readonly #report: (kind: FindingKind, what: string) => void;
   #unclaimed: Unclaimed[] = [];
   /** Records of accesses that may have had none, the newest last. */
@@ -40,11 +41,13 @@ class StreamEvents {
     name: string,
     StreamID: number,
     log: AccessLog,
+    ipa: IntermediateAddress,
     report: (kind: FindingKind, what: string) => void,
   ) {
     this.name = name;
     this.log = log;
     this.#StreamID = StreamID;
+    this.#ipa = ipa;
     this.#report = report;
   }
 
@@ -144,7 +147,7 @@ class StreamEvents {
     let wanted = byKind.get(kind);
     if (wanted === undefined) {
       wanted = EXPECTABLE.filter((number) => (events & bit(number)) !== 0).map((number) =>
-        expectedRecord(number, this.#StreamID, expected),
+        expectedRecord(number, this.#StreamID, expected, this.#ipa),
       );
       this.#wantedAt.set(iova, byKind.set(kind, wanted));
     }
@@ -166,12 +169,18 @@ export class EventChecker {
   readonly #byStreamID: ReadonlyMap<number, StreamEvents>;
   readonly #report: (kind: FindingKind, what: string) => void;
 
-  constructor(plan: StressPlan, interfaceIndex: number, ledger: Ledger, report: Report) {
+  constructor(
+    plan: StressPlan,
+    interfaceIndex: number,
+    ledger: Ledger,
+    ipa: IntermediateAddress,
+    report: Report,
+  ) {
     const { name, streams } = plan.interfaces[interfaceIndex]!;
     this.#report = (kind, summary) => report({ kind, actor: name, summary, details: [] });
     const entries = streams.map((index) => {
       const { name: device, StreamID } = plan.streams[index]!;
-      const events = new StreamEvents(device, StreamID, ledger.accesses(index), this.#report);
+      const events = new StreamEvents(device, StreamID, ledger.accesses(index), ipa, this.#report);
       return [StreamID, events] as const;
     });
     this.#byStreamID = new Map(entries);

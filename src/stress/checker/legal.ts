@@ -4,7 +4,7 @@
  */
 import type { SecurityState } from '../../arch/security.js';
 import type { Permissions } from '../../software/page-tables.js';
-import type { ContextKind, InterfacePlan } from '../plan.js';
+import { type InterfacePlan, SLOTS, type Stage } from '../plan.js';
 import type { Alternative } from './ledger.js';
 
 // An interface's cell.
@@ -19,8 +19,24 @@ export const STREAM_ABORTS = 3;
 export const STREAM_BAD_STE = 4;
 export const STREAM_BAD_CD = 5;
 
-/** A slot's cell: `what` is the tenure. */
+/**
+ * A slot's cell: `what` is the tenure of the page that it leads to, `detail` says where that is and what each stage permits.
+ * Where it leads to none, `what` is 0 and `detail` says why: here, as stage 1 maps nothing.
+ */
 export const UNMAPPED: Alternative = { what: 0, detail: 0 };
+
+/** The first descriptor of the stage 1 tables cannot be read: stage 2 does not map it. */
+export const TABLES_GONE: Alternative = { what: 0, detail: 1 << 13 };
+
+const PAGE_GONE = 1 << 12;
+
+/** Stage 1 leads to an intermediate page that stage 2 does not map; without stage 1, so does every slot that is unmapped. */
+export function pageGone(stage1: number): Alternative {
+  return { what: 0, detail: PAGE_GONE | stage1 };
+}
+
+/** What a stage permits that is not there, or does not care. */
+export const ALL_ACCESSES = 0x3f;
 
 /** The bit of one kind of access in a mask of six. */
 export function accessBit(write: boolean, instruction: boolean, privileged: boolean): number {
@@ -29,22 +45,23 @@ export function accessBit(write: boolean, instruction: boolean, privileged: bool
 
 /** Which accesses a page permits, with AArch64 tables: at stage 1 of EL1, or at stage 2 (DDI 0487 D8.4). */
 export function permittedAccesses(
-  kind: ContextKind,
-  { write, execute, privilegedOnly }: Permissions,
+  stage: Stage,
+  { read, write, execute, privilegedOnly }: Permissions,
 ): number {
   const allow = (isAllowed: boolean, isWrite: boolean, instruction: boolean, privileged: boolean) =>
     isAllowed ? accessBit(isWrite, instruction, privileged) : 0;
-  // Stage 2 knows no privilege.
-  const unprivileged = privilegedOnly !== true || kind === 'stage2';
+  // Stage 2 knows no privilege, and stage 1 nothing that cannot be read.
+  const unprivileged = privilegedOnly !== true || stage === 2;
+  const readable = read || stage === 1;
   const executable = execute === true;
   return (
-    allow(unprivileged, false, false, false) |
+    allow(readable && unprivileged, false, false, false) |
     allow(unprivileged && write, true, false, false) |
     allow(executable, false, true, false) |
-    allow(true, false, false, true) |
+    allow(readable, false, false, true) |
     allow(write, true, false, true) |
     // What EL0 can write at stage 1 is never executable at EL1.
-    allow(executable && (kind === 'stage2' || !(unprivileged && write)), false, true, true)
+    allow(executable && (stage === 2 || !(unprivileged && write)), false, true, true)
   );
 }
 
@@ -54,16 +71,41 @@ export interface Frame {
   readonly index: number;
 }
 
-export function mapped(tenure: number, frame: Frame, accesses: number): Alternative {
-  return { what: tenure, detail: (frame.pool << 24) | (frame.index << 8) | accesses };
+/** @param stage1,stage2 what each permits. */
+export function mapped(tenure: number, frame: Frame, stage1: number, stage2: number): Alternative {
+  return { what: tenure, detail: (frame.pool << 24) | (frame.index << 12) | (stage2 << 6) | stage1 };
 }
 
 export function frameOf(detail: number): Frame {
-  return { pool: detail >>> 24, index: (detail >>> 8) & 0xffff };
+  return { pool: detail >>> 24, index: (detail >>> 12) & 0xfff };
 }
 
+/** Without a page as well as with one. */
+export function stage1Accesses(detail: number): number {
+  return detail & ALL_ACCESSES;
+}
+
+/** What both stages permit. */
 export function accessesOf(detail: number): number {
-  return detail & 0xff;
+  return detail & (detail >>> 6) & ALL_ACCESSES;
+}
+
+/** Of a slot that leads to no page: whether stage 2 is what is missing, and whether under the tables themselves. */
+export function isPageGone(detail: number): boolean {
+  return (detail & PAGE_GONE) !== 0;
+}
+
+export function areTablesGone(detail: number): boolean {
+  return detail === TABLES_GONE.detail;
+}
+
+/** The intermediate page that a slot of a nested context has for ever; numerically, it is another slot's frame as a rule. */
+export function intermediatePage(
+  { pools, granuleBytes }: InterfacePlan,
+  context: number,
+  slot: number,
+): number {
+  return pools[0]!.base + (context * SLOTS + slot) * granuleBytes;
 }
 
 export function framePA(plan: InterfacePlan, { pool, index }: Frame): number {

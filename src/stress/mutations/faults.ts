@@ -14,6 +14,8 @@ export interface Faults {
   commands?(commands: readonly CommandWords[]): readonly CommandWords[];
   /** The software goes on without waiting for its CMD_SYNC. */
   readonly impatient?: boolean;
+  /** After a change of stage 2 the software forgets its second round: what stage 1 and 2 were combined to. */
+  readonly forgetsCombined?: boolean;
   /** How the software writes its tables; `point` lets others go first. */
   tables?(memory: CpuMemory, point: () => void): CpuMemory;
   /** The TCU's way to its TBUs. */

@@ -11,6 +11,7 @@ import {
   CMD_TLBI_NH_ALL,
   CMD_TLBI_NH_ASID,
   CMD_TLBI_NSNH_ALL,
+  CMD_TLBI_S2_IPA,
   COMMAND,
 } from '../../arch/commands.js';
 import { EVENT } from '../../arch/events.js';
@@ -146,6 +147,10 @@ export const MUTATIONS: Readonly<Record<MutationName, Mutation>> = {
     what: 'the software goes on before its CMD_SYNC has completed',
     make: () => ({ impatient: true }),
   },
+  'forget-combined': {
+    what: 'after a change of stage 2 below a nested stream the software invalidates by IPA, and not what is combined with stage 1',
+    make: () => ({ forgetsCombined: true }),
+  },
   'torn-descriptor': {
     what: 'the software writes the two halves of a descriptor one after the other',
     make: () => ({ tables: (memory, point) => new TornMemory(memory, point) }),
@@ -178,6 +183,10 @@ export const MUTATIONS: Readonly<Record<MutationName, Mutation>> = {
       const strikes = everyNth(SELDOM);
       return altersCommands((words) => !(isCfgi(words) && strikes()));
     },
+  },
+  'dropped-s2-ipa': {
+    what: 'a TBU acknowledges a CMD_TLBI_S2_IPA that it did not carry out',
+    make: () => altersCommands((words) => get(words, COMMAND.Opcode) !== CMD_TLBI_S2_IPA),
   },
   'wrong-asid': {
     what: 'a TBU takes the ASID of a CMD_TLBI wrong',
