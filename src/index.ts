@@ -11,6 +11,7 @@ export { type FaultPoint, Iommufd } from './iommufd/iommufd.js';
 export { AcceleratedSmmu } from './iommufd/vsmmu/accelerated-smmu.js';
 export { type AccelObserver, BindError } from './iommufd/vsmmu/guest-devices.js';
 export { VfioCore, type VfioDevice } from './iommufd/vsmmu/vfio-core.js';
+export { NESTED_CONFIGS, type NestedConfig } from './iommufd/vste.js';
 export type { Diagnostic } from './machine/diagnostics.js';
 export { loadMachine, OverrideError } from './machine/load.js';
 export type { DeviceInstance, Machine, WorkloadStep } from './machine/types.js';

@@ -9,7 +9,7 @@ import type { EventSink, HostDevice, HostSmmu } from './host-smmu.js';
 import type { IommufdObject } from './object-table.js';
 import type { PagingHwpt } from './paging-hwpt.js';
 import type { VEventQueue } from './veventq.js';
-import { checkVSTE, type NestedConfig, physicalSTE, type VSTE } from './vste.js';
+import { checkVSTE, NESTED_CONFIGS, type NestedConfig, physicalSTE, type VSTE } from './vste.js';
 
 export class VIommu implements IommufdObject {
   readonly kind = 'viommu';
@@ -95,10 +95,7 @@ export class VDevice implements IommufdObject {
   }
 }
 
-/**
- * A nested HWPT. `translate` can be attached to devices with a vDEVICE only: invalidations of CDs and events need the guest
- * StreamID. `abort` and `bypass` can be without, as a guest's GBPA demands while its SMMUEN is 0 (REQUIREMENTS E9).
- */
+/** A nested HWPT. Which of them a device without a vDEVICE can be attached to is in NESTED_CONFIGS. */
 export class NestedHwpt implements IommufdObject {
   readonly kind = 'hwpt-nested';
   readonly viommu: VIommu;
@@ -118,7 +115,7 @@ export class NestedHwpt implements IommufdObject {
     if (device.host !== viommu.host)
       throw new IommufdError('EINVAL', `${device.name} is not behind ${viommu.host.id}`);
     const virtualID = viommu.virtualIDOf(device);
-    if (virtualID === undefined && this.config === 'translate') {
+    if (virtualID === undefined && NESTED_CONFIGS[this.config].needsVDevice) {
       throw new IommufdError('ENOENT', `${device.name} has no vDEVICE`);
     }
     return { ste: viommu.ste(this.config, this.#vste), sink: new GuestEvents(viommu, virtualID) };

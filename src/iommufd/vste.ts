@@ -17,6 +17,39 @@ export type VSTE = Uint32Array;
 /** What becomes of a stream under a nested HWPT. */
 export type NestedConfig = 'invalid' | 'abort' | 'bypass' | 'translate';
 
+/** What makes a vSTE one of these, and what attaching a device to it takes (REQUIREMENTS E9). */
+export const NESTED_CONFIGS: Readonly<
+  Record<
+    NestedConfig,
+    { readonly vste: string; readonly effect: string; readonly needsVDevice: boolean; readonly why: string }
+  >
+> = {
+  invalid: {
+    vste: 'V = 0',
+    effect: 'accesses abort with C_BAD_STE',
+    needsVDevice: false,
+    why: 'Nothing is cached for the stream. Its events are delivered with a vDEVICE only.',
+  },
+  abort: {
+    vste: 'V = 1, Config = 0b000',
+    effect: 'accesses abort without an event',
+    needsVDevice: false,
+    why: 'GBPA.ABORT of a guest whose SMMUEN is 0, before any StreamID is known.',
+  },
+  bypass: {
+    vste: 'V = 1, Config = 0b100',
+    effect: 'the nesting parent alone translates',
+    needsVDevice: false,
+    why: 'GBPA of a guest whose SMMUEN is 0, before any StreamID is known.',
+  },
+  translate: {
+    vste: 'V = 1, Config = 0b101',
+    effect: "the guest's stage 1 over the nesting parent",
+    needsVDevice: true,
+    why: 'Invalidations of CDs and events carry the StreamID of the guest.',
+  },
+};
+
 const VSTE_WORDS = 4;
 const F = STE.fields;
 const CONFIGS: Readonly<Record<number, NestedConfig>> = {

@@ -1,4 +1,5 @@
 /** The kernel's side of an accelerated SMMU: objects, their errors and order, and what the physical SMMU then does. */
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { C_BAD_STE, EVENT, F_TRANSLATION } from '../../src/arch/events.js';
 import { encode, get } from '../../src/arch/layout.js';
@@ -16,6 +17,7 @@ import { GUEST_BYTES, GUEST_RAM, Host, idRegisters, request } from './bench.js';
 
 const SID = 0x108;
 const OTHER_SID = 0x110;
+const STE_VALID = 1;
 
 function errno(call: () => unknown): Errno | undefined {
   try {
@@ -260,6 +262,29 @@ describe('nested HWPT', () => {
     iommufd.attach(dev, abort);
     expect(host.tbu.translate(txn)).toBe(ABORT);
   });
+
+  test.each([
+    ['invalid', []],
+    ['abort', [STE_VALID]],
+    ['bypass', [STE_VALID | (4 << 1)]],
+    ['translate', [STE_VALID | (5 << 1)]],
+  ] as const)(
+    'E9: the reference says of %s what attaching it without a vDEVICE does',
+    (config, [word = 0]) => {
+      const reference = readFileSync(new URL('../../docs/reference.md', import.meta.url), 'utf8');
+      const row = reference.split('\n').find((line) => line.startsWith(`| \`${config}\` |`))!;
+      const [, , vste, , vdevice] = row.split('|').map((cell) => cell.trim());
+      expect(vste).toBe(
+        word === 0 ? 'V = 0' : `V = 1, Config = 0b${(word >> 1).toString(2).padStart(3, '0')}`,
+      );
+      const { iommufd, dev, viommu } = makeGuest(new Host());
+      const nested = iommufd.allocNestedHwpt(viommu, Uint32Array.of(word, 0, 0, 0));
+      const error = errno(() => iommufd.attach(dev, nested));
+      expect(vdevice).toBe(error === 'ENOENT' ? 'needed' : 'not needed');
+      iommufd.allocVDevice(dev, viommu, 0);
+      iommufd.attach(dev, nested);
+    },
+  );
 
   test('E5, E6, E7: a vDEVICE with StreamID 0 translates, is invalidated, and its events carry StreamID 0', () => {
     const host = new Host();
