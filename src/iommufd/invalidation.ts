@@ -18,6 +18,7 @@ import {
 import { type Field, get, getBig, set, type Words } from '../arch/layout.js';
 import { type CommandWords, tlbiNHAll } from '../software/commands.js';
 import { IommufdError } from './errors.js';
+import { hex } from './object-table.js';
 import type { VIommu } from './viommu.js';
 
 const COMMAND_WORDS = 4;
@@ -69,7 +70,7 @@ export function convertCommand(viommu: VIommu, words: Words): CommandWords {
     case CMD_CFGI_CD_ALL: {
       const virtualID = get(words, COMMAND.StreamID);
       const device = viommu.device(virtualID);
-      if (device === undefined) throw new IommufdError('EIO', `no vDEVICE 0x${virtualID.toString(16)}`);
+      if (device === undefined) throw new IommufdError('EIO', `no vDEVICE ${hex(virtualID)}`);
       set(converted, COMMAND.StreamID, device.StreamID);
       return converted;
     }

@@ -4,7 +4,7 @@
  */
 import { PAGE_BYTES } from '../software/page-allocator.js';
 import { IommufdError } from './errors.js';
-import type { IommufdObject } from './object-table.js';
+import { type Content, hex, type IommufdObject } from './object-table.js';
 
 export interface Area {
   /** Guest physical address: what devices call IOVA without a guest SMMU, and IPA with one. */
@@ -48,7 +48,7 @@ export class Ioas implements IommufdObject {
       throw new IommufdError('EOVERFLOW', 'the range ends beyond the address space');
     }
     if (this.#areas.some((other) => gpa < endOf(other) && other.gpa < endOf(area))) {
-      throw new IommufdError('EEXIST', `something is mapped at 0x${gpa.toString(16)}`);
+      throw new IommufdError('EEXIST', `something is mapped at ${hex(gpa)}`);
     }
     const done: Domain[] = [];
     try {
@@ -71,7 +71,7 @@ export class Ioas implements IommufdObject {
     const end = gpa + sizeBytes;
     const hit = this.#areas.filter((area) => area.gpa < end && gpa < endOf(area));
     if (hit.length === 0 || hit.some((area) => area.gpa < gpa || endOf(area) > end)) {
-      throw new IommufdError('ENOENT', `0x${gpa.toString(16)} is not a range of whole areas`);
+      throw new IommufdError('ENOENT', `${hex(gpa)} is not a range of whole areas`);
     }
     for (const area of hit) for (const domain of this.#domains) domain.unmap(area);
     this.#areas = this.#areas.filter((area) => !hit.includes(area));
@@ -96,12 +96,11 @@ export class Ioas implements IommufdObject {
     this.#domains.delete(domain);
   }
 
-  describe(): string {
-    return this.#areas
-      .map(
-        ({ gpa, pa, sizeBytes }) => `0x${gpa.toString(16)}+0x${sizeBytes.toString(16)}->0x${pa.toString(16)}`,
-      )
-      .join(' ');
+  content(): Content {
+    const areas = this.#areas.map(({ gpa, pa, sizeBytes, readable = true, writable }) => ({
+      ...{ gpa: hex(gpa), pa: hex(pa), sizeBytes, readable, writable },
+    }));
+    return { areas };
   }
 
   release(): void {

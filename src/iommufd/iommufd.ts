@@ -10,7 +10,7 @@ import { IommufdError } from './errors.js';
 import type { EventSink, HostDevice, HwInfo } from './host-smmu.js';
 import { convertCommand } from './invalidation.js';
 import { type Area, Ioas } from './ioas.js';
-import { type IommufdObject, ObjectTable } from './object-table.js';
+import { type Content, hex, type IommufdObject, ObjectTable } from './object-table.js';
 import { PagingHwpt } from './paging-hwpt.js';
 import { type VEvent, VEventQueue } from './veventq.js';
 import { NestedHwpt, VDevice, VIommu } from './viommu.js';
@@ -43,16 +43,16 @@ export interface Invalidated {
 class BoundDevice implements IommufdObject {
   readonly kind = 'device';
   readonly device: HostDevice;
-  /** The HWPT that it is attached to. */
+  /** The HWPT that it is attached to; without one it is blocked. */
   hwpt: number | undefined;
 
   constructor(device: HostDevice) {
     this.device = device;
   }
 
-  describe(): string {
-    const { name, host } = this.device;
-    return `${name} behind ${host.id}, ${this.hwpt === undefined ? 'blocked' : `attached to ${this.hwpt}`}`;
+  content(): Content {
+    const { name, host, StreamID } = this.device;
+    return { name, smmu: host.id, StreamID: hex(StreamID), hwpt: this.hwpt ?? null };
   }
 
   release(): void {
@@ -145,7 +145,7 @@ export class Iommufd {
     return this.objects.add(
       {
         kind: 'veventq',
-        describe: () => queue.describe(),
+        content: () => queue.content(),
         release: () => {
           viommu.events = undefined;
         },

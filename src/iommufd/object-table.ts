@@ -9,12 +9,26 @@ import { IommufdError } from './errors.js';
 
 export type ObjectKind = 'device' | 'ioas' | 'hwpt-paging' | 'hwpt-nested' | 'viommu' | 'vdevice' | 'veventq';
 
+/** Plain data; addresses and StreamIDs are hex strings. */
+export type Content = Readonly<Record<string, string | number | boolean | null | readonly Content[]>>;
+
 export interface IommufdObject {
   readonly kind: ObjectKind;
-  /** What it holds, for the printed table. */
-  describe(): string;
+  /** What it holds, for those who look at the table. */
+  content(): Content;
   /** Gives back what the object took when it was made. Called when no user is left. */
   release(): void;
+}
+
+/** An object and its references. */
+export interface ObjectRecord {
+  readonly id: number;
+  readonly kind: ObjectKind;
+  /** How many objects were made from it and devices are attached to it. */
+  readonly users: number;
+  /** The objects that it was made from. */
+  readonly from: readonly number[];
+  readonly content: Content;
 }
 
 interface Entry {
@@ -86,12 +100,22 @@ export class ObjectTable {
     }
   }
 
+  /** All objects, in the order of their numbers. */
+  list(): ObjectRecord[] {
+    return [...this.#entries].map(([id, { object, users, from }]) => ({
+      ...{ id, kind: object.kind, users, from },
+      content: object.content(),
+    }));
+  }
+
   /** One line for each object: number, kind, users, content. Empty when there is none. */
   print(): string {
-    return [...this.#entries]
-      .map(
-        ([id, { object, users, from }]) =>
-          `${id} ${object.kind} users=${users}${from.length > 0 ? ` from=${from.join(',')}` : ''} ${object.describe()}`,
+    return this.list()
+      .map(({ id, kind, users, from, content }) =>
+        [
+          `${id} ${kind}`,
+          printed({ users, ...(from.length > 0 && { from: from.join(',') }), ...content }),
+        ].join(' '),
       )
       .join('\n');
   }
@@ -101,4 +125,21 @@ export class ObjectTable {
     if (entry === undefined) throw new IommufdError('ENOENT', `no object ${id}`);
     return entry;
   }
+}
+
+function printed(content: Content): string {
+  return Object.entries(content)
+    .map(
+      ([name, value]) =>
+        `${name}=${isList(value) ? value.map((one) => `[${printed(one)}]`).join('') : value}`,
+    )
+    .join(' ');
+}
+
+function isList(value: Content[string]): value is readonly Content[] {
+  return Array.isArray(value);
+}
+
+export function hex(value: number): string {
+  return `0x${value.toString(16)}`;
 }

@@ -13,7 +13,7 @@ import { invalidationCommands } from '../software/tlb-invalidation.js';
 import { IommufdError } from './errors.js';
 import { type HostMemory, type HostSmmu, kernelCall } from './host-smmu.js';
 import type { Area, Domain, Ioas } from './ioas.js';
-import type { IommufdObject } from './object-table.js';
+import { type Content, hex, type IommufdObject } from './object-table.js';
 
 const INPUT_BITS_MAX = 48;
 
@@ -102,9 +102,9 @@ export class PagingHwpt implements IommufdObject, Domain {
     this.tables.release(change);
   }
 
-  describe(): string {
+  content(): Content {
     const { granule, inputBits } = this.tables.format;
-    return `${this.nestParent ? 'nesting parent, ' : ''}stage 2 at 0x${this.tables.root.toString(16)}, ${granule}, ${inputBits} bits`;
+    return { nestParent: this.nestParent, root: hex(this.tables.root), granule, inputBits };
   }
 
   release(): void {

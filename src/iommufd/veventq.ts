@@ -4,6 +4,7 @@
  * place, and the gap in the numbers remains.
  */
 import { IommufdError } from './errors.js';
+import type { Content } from './object-table.js';
 
 export interface VEvent {
   readonly sequence: number;
@@ -42,7 +43,7 @@ export class VEventQueue {
     return this.#events.splice(0);
   }
 
-  describe(): string {
-    return `${this.#events.length} of ${this.#depth} events`;
+  content(): Content {
+    return { depth: this.#depth, events: this.#events.length };
   }
 }

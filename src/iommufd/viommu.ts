@@ -6,7 +6,7 @@ import { EVENT } from '../arch/events.js';
 import { set } from '../arch/layout.js';
 import { IommufdError } from './errors.js';
 import type { EventSink, HostDevice, HostSmmu } from './host-smmu.js';
-import type { IommufdObject } from './object-table.js';
+import { type Content, hex, type IommufdObject } from './object-table.js';
 import type { PagingHwpt } from './paging-hwpt.js';
 import type { VEventQueue } from './veventq.js';
 import { checkVSTE, NESTED_CONFIGS, type NestedConfig, physicalSTE, type VSTE } from './vste.js';
@@ -55,8 +55,8 @@ export class VIommu implements IommufdObject {
     return physicalSTE(config, vste, this.#parent.ste(this.host, this.VMID), stall && !forcedStall);
   }
 
-  describe(): string {
-    return `${this.host.id}, VMID ${this.VMID}`;
+  content(): Content {
+    return { smmu: this.host.id, VMID: this.VMID };
   }
 
   release(): void {
@@ -76,8 +76,7 @@ export class VDevice implements IommufdObject {
     }
     if (viommu.host !== device.host)
       throw new IommufdError('EINVAL', `${device.name} is not behind ${viommu.host.id}`);
-    if (viommu.device(virtualID) !== undefined)
-      throw new IommufdError('EEXIST', `vDEVICE 0x${virtualID.toString(16)}`);
+    if (viommu.device(virtualID) !== undefined) throw new IommufdError('EEXIST', `vDEVICE ${hex(virtualID)}`);
     if (viommu.virtualIDOf(device) !== undefined)
       throw new IommufdError('EEXIST', `${device.name} has a vDEVICE`);
     this.viommu = viommu;
@@ -86,8 +85,8 @@ export class VDevice implements IommufdObject {
     viommu.addDevice(this);
   }
 
-  describe(): string {
-    return `0x${this.virtualID.toString(16)} is ${this.device.name}, StreamID 0x${this.device.StreamID.toString(16)}`;
+  content(): Content {
+    return { virtualID: hex(this.virtualID), StreamID: hex(this.device.StreamID) };
   }
 
   release(): void {
@@ -121,8 +120,8 @@ export class NestedHwpt implements IommufdObject {
     return { ste: viommu.ste(this.config, this.#vste), sink: new GuestEvents(viommu, virtualID) };
   }
 
-  describe(): string {
-    return this.config;
+  content(): Content {
+    return { config: this.config };
   }
 
   release(): void {}

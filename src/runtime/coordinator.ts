@@ -18,6 +18,7 @@ import { readRegister } from '../smmu/tcu/registers.js';
 import type { TcuState } from '../smmu/tcu/tcu.js';
 import type { SmmuPort } from '../software/port.js';
 import { Hotplug, PlugError, type PlugResult } from './hotplug.js';
+import type { IommufdReport } from './report/report.js';
 import { type MachineView, type SharedMachine, shareMachine } from './shared/shared-machine.js';
 import type { DeviceResult } from './threads/dma-lane.js';
 import { endpointOf } from './threads/endpoint.js';
@@ -264,6 +265,12 @@ export class RunningMachine {
   async statistics(smmu: number): Promise<TcuStatistics> {
     const { api } = this.#workers.get(this.machine.smmus[smmu]!.accel ?? smmu)!;
     return await this.supervisor.guard(api.statistics(smmu));
+  }
+
+  /** What hosts of accelerated SMMUs hold for their guests, now. */
+  async iommufds(): Promise<IommufdReport[]> {
+    const asked = [...this.#workers.values()].map(({ api }) => this.supervisor.guard(api.iommufds()));
+    return (await Promise.all(asked)).flat();
   }
 
   /** Has a thread, given by its name, break down at its next heartbeat (REQUIREMENTS F10, H9). */

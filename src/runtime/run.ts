@@ -163,11 +163,11 @@ class Run {
       : running.restoreSoftware(from.state.software));
     const { results, ended } = await this.#runWorkload(options);
     const drained = await running.concludeSoftware();
-    const smmus = await this.#smmuReports(drained);
+    const live = { smmus: await this.#smmuReports(drained), iommufds: await running.iommufds() };
     if (!ended) this.#progress('verify');
     if (signal?.aborted) this.#failures.push('the run was interrupted before its workload was done');
     else if (!ended) this.#judge(mappings, results, drained);
-    return this.#report(smmus, results, drained, performance.now() - started);
+    return this.#report(live, results, drained, performance.now() - started);
   }
 
   /** The workload, from its beginning or from a state, with a pause where one is asked for. */
@@ -355,13 +355,15 @@ class Run {
   async #smmuReports(drained: DrainedEvents): Promise<SmmuReport[]> {
     const { control } = this.#running.view;
     return await Promise.all(
-      this.#machine.smmus.map(async ({ id }, smmu) => {
+      this.#machine.smmus.map(async ({ id, memory, accel }, smmu) => {
         const { slots } = control.offsets.smmus[smmu]!;
         const sum = (index: number) =>
           slots.reduce((total, slot) => total + control.statistic(slot.statistics, index), 0);
         const { commands, events } = await this.#running.statistics(smmu);
         return {
           id,
+          memory,
+          accel: this.#machine.smmus[accel ?? -1]?.id ?? null,
           transactions: sum(TBU_TRANSACTIONS),
           hits: sum(TBU_HITS),
           misses: sum(TBU_MISSES),
@@ -375,7 +377,7 @@ class Run {
   }
 
   #report(
-    smmus: readonly SmmuReport[],
+    live: Pick<RunReport, 'smmus' | 'iommufds'>,
     results: readonly DeviceResult[],
     drained: DrainedEvents,
     elapsedMs: number,
@@ -385,7 +387,7 @@ class Run {
       ok: this.#failures.length === 0,
       lanes: this.#lanes,
       elapsedMs: Math.round(elapsedMs),
-      smmus,
+      ...live,
       devices: this.#machine.devices.map((_device, index) => this.#deviceReport(index, results)),
       events: drained.events.slice(0, EVENTS_MAX).map((record) => this.#eventReport(record)),
       eventsOmitted: Math.max(0, drained.events.length - EVENTS_MAX),
@@ -397,7 +399,7 @@ class Run {
   }
 
   #deviceReport(index: number, results: readonly DeviceResult[]): DeviceReport {
-    const { id, bdf, smmu, StreamID, SEC_SID } = this.#machine.devices[index]!;
+    const { id, bdf, smmu, StreamID, SEC_SID, type, host } = this.#machine.devices[index]!;
     const result = results.find(({ device }) => device === index);
     const done = result?.steps ?? [];
     const steps = stepsOfDevice(this.#machine, index).map(({ op, iova, expect }, step) => {
@@ -411,6 +413,8 @@ class Run {
       smmu: smmu < 0 ? null : this.#machine.smmus[smmu]!.id,
       StreamID: hex(StreamID),
       SEC_SID: SECURITY_NAMES[SEC_SID],
+      type,
+      host: this.#machine.devices[host ?? -1]?.id ?? null,
       accesses: sum('accesses'),
       bytes: sum('bytes'),
       aborts: sum('aborts'),

@@ -71,7 +71,7 @@ describe('bind and unbind', () => {
     const objects = ['ioas', 'device', 'hwpt-paging', 'viommu', 'hwpt-nested', 'hwpt-nested'];
     expect(guest.kinds()).toEqual(objects);
     expect(guest.core.iommufd.objects.print()).toMatch(
-      /5 hwpt-nested users=0 from=4 abort\n6 hwpt-nested users=1 from=4 bypass$/,
+      /5 hwpt-nested users=0 from=4 config=abort\n6 hwpt-nested users=1 from=4 config=bypass$/,
     );
     guest.smmu.bind(DEVFN + 8, guest.core.open(host.kernel.probe('disk', OTHER_SID)));
     expect(guest.kinds()).toEqual([...objects, 'device']);
@@ -557,7 +557,7 @@ function watchDestruction(guest: Guest): readonly string[] {
   const destroyed: string[] = [];
   objects.destroy = (id) => {
     const object = objects.find(id);
-    destroyed.push(object.kind === 'hwpt-nested' ? object.describe() : object.kind);
+    destroyed.push(String(object.content().config ?? object.kind));
     destroy(id);
   };
   return destroyed;

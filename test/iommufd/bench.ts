@@ -197,7 +197,9 @@ export class Guest {
   attachedTo({ devID }: VfioDevice): string {
     const { objects } = this.core.iommufd;
     const hwpt = this.core.iommufd.attachedTo(devID);
-    return hwpt === undefined ? 'blocked' : objects.find(hwpt).describe().split(',')[0]!;
+    if (hwpt === undefined) return 'blocked';
+    const { config = 'nesting parent' } = objects.find(hwpt).content();
+    return String(config);
   }
 }
 

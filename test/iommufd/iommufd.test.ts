@@ -71,12 +71,12 @@ describe('object table', () => {
     const host = new Host();
     const { iommufd, ioas, parent, viommu } = makeGuest(host);
     expect(iommufd.objects.print().split('\n')).toEqual([
-      '1 device users=0 nic264 behind host0, blocked',
-      '2 ioas users=1 0x40000000+0x800000->0x82000000',
+      '1 device users=0 name=nic264 smmu=host0 StreamID=0x108 hwpt=null',
+      '2 ioas users=1 areas=[gpa=0x40000000 pa=0x82000000 sizeBytes=8388608 readable=true writable=true]',
       expect.stringMatching(
-        /^3 hwpt-paging users=1 from=2 nesting parent, stage 2 at 0x[0-9a-f]+, 4KiB, 44 bits$/,
+        /^3 hwpt-paging users=1 from=2 nestParent=true root=0x[0-9a-f]+ granule=4KiB inputBits=44$/,
       ),
-      '4 viommu users=0 from=3 host0, VMID 1',
+      '4 viommu users=0 from=3 smmu=host0 VMID=1',
     ]);
     expect(errno(() => iommufd.destroy(ioas))).toBe('EBUSY');
     expect(errno(() => iommufd.destroy(parent))).toBe('EBUSY');

@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { traceRequest } from '../../src/explain/trace.js';
 import { loadMachine } from '../../src/machine/load.js';
 import { bootInProcess } from '../../src/runtime/in-process-machine.js';
+import type { IommufdReport, RunReport } from '../../src/runtime/report/report.js';
 import { runMachine } from '../../src/runtime/run.js';
 
 const TEXT = readFileSync(new URL('../../machines/accelerated.yaml', import.meta.url), 'utf8');
@@ -24,6 +25,10 @@ describe('accelerated SMMUs in threads', () => {
         ['smmu-a', 'F_PERMISSION', '0x2000'],
         ['smmu-b', 'F_TRANSLATION', '0x4000'],
       ]);
+      expect(report.iommufds.map(({ smmu, memory }) => [smmu, memory])).toEqual([
+        ['host0', 'guest-a'],
+        ['host0', 'guest-b'],
+      ]);
       // All translations are the physical SMMU's.
       expect(report.smmus.map(({ id, transactions }) => [id, transactions > 0])).toEqual([
         ['host0', true],
@@ -32,6 +37,39 @@ describe('accelerated SMMUs in threads', () => {
       ]);
     },
   );
+
+  test('the report is a graph: SMMUs, devices, and the objects between guest and host', async () => {
+    const report: RunReport = JSON.parse(JSON.stringify(await runMachine(load())));
+    expect(report.smmus.map(({ id, memory, accel }) => [id, memory, accel])).toEqual([
+      ['host0', 'system', null],
+      ['smmu-a', 'guest-a', 'host0'],
+      ['smmu-b', 'guest-b', 'host0'],
+    ]);
+    expect(report.devices.map(({ id, type, smmu, host }) => [id, type, smmu, host])).toEqual([
+      ['nic', 'dma-engine', 'host0', null],
+      ['disk', 'dma-engine', 'host0', null],
+      ['nic-a', 'vfio-pci', 'smmu-a', 'nic'],
+      ['disk-b', 'vfio-pci', 'smmu-b', 'disk'],
+    ]);
+    const [{ objects }] = report.iommufds as [IommufdReport];
+    const of = (kind: string) => objects.filter((object) => object.kind === kind);
+    const numbers = new Set(objects.map(({ id }) => id));
+    // Every reference is to an object that is there, and its users are those who refer to it.
+    const references = objects.flatMap(({ from, content }) => [
+      ...from,
+      ...('hwpt' in content ? [content.hwpt] : []),
+    ]);
+    expect(references.every((id) => numbers.has(id as number))).toBe(true);
+    for (const { id, users } of objects)
+      expect(references.filter((reference) => reference === id)).toHaveLength(users);
+    const [device] = of('device');
+    const attached = objects.find(({ id }) => id === device!.content.hwpt)!;
+    expect([attached.kind, attached.content]).toEqual(['hwpt-nested', { config: 'translate' }]);
+    expect(device!.content).toMatchObject({ name: 'nic', smmu: 'host0', StreamID: '0x10' });
+    expect(of('vdevice').map(({ content }) => content)).toEqual([{ virtualID: '0x2000', StreamID: '0x10' }]);
+    expect(of('ioas')[0]!.content).toMatchObject({ areas: [{ gpa: '0x40000000', pa: '0x90000000' }] });
+    expect(of('veventq')[0]!.from).toEqual([of('viommu')[0]!.id]);
+  });
 
   test('a guest that expects another outcome is told so', async () => {
     const report = await runMachine(load(TEXT.replace('expect: F_PERMISSION', 'expect: ok')));

@@ -1,4 +1,5 @@
 /** What a run tells: plain data, as `run --json` prints it. Addresses and field values are hex strings. */
+import type { ObjectRecord } from '../../iommufd/object-table.js';
 
 export interface StepReport {
   readonly op: string;
@@ -17,6 +18,9 @@ export interface DeviceReport {
   readonly smmu: string | null;
   readonly StreamID: string;
   readonly SEC_SID: string;
+  readonly type: string;
+  /** Of a device that is passed through to a guest: id of the host's device, else null. */
+  readonly host: string | null;
   readonly accesses: number;
   readonly bytes: number;
   readonly aborts: number;
@@ -30,6 +34,10 @@ export interface DeviceReport {
 
 export interface SmmuReport {
   readonly id: string;
+  /** Id of its address space. */
+  readonly memory: string;
+  /** Id of the SMMU that translates for it, or null: it is not accelerated. */
+  readonly accel: string | null;
   readonly transactions: number;
   readonly hits: number;
   readonly misses: number;
@@ -48,6 +56,14 @@ export interface EventReport {
   readonly count: number;
 }
 
+/** The iommufd of one guest on one physical SMMU. References between its objects are their numbers. */
+export interface IommufdReport {
+  readonly smmu: string;
+  /** Id of the guest's address space. */
+  readonly memory: string;
+  readonly objects: readonly ObjectRecord[];
+}
+
 export interface RunReport {
   readonly machine: string;
   /** Everything was as the machine file says. */
@@ -56,6 +72,8 @@ export interface RunReport {
   readonly elapsedMs: number;
   readonly smmus: readonly SmmuReport[];
   readonly devices: readonly DeviceReport[];
+  /** Of each guest with accelerated SMMUs, when the workload was over. */
+  readonly iommufds: readonly IommufdReport[];
   readonly events: readonly EventReport[];
   /** Kinds of event records that `events` leaves out. */
   readonly eventsOmitted: number;

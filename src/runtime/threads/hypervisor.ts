@@ -12,6 +12,7 @@ import type { TcuIo } from '../../smmu/tcu/tcu.js';
 import { SmmuDriver } from '../../software/driver.js';
 import { type SmmuPort, SpaceMemory } from '../../software/port.js';
 import { kernelAllocator, LOG2_EVENTS } from '../boot-plan.js';
+import type { IommufdReport } from '../report/report.js';
 import { guestsOf, hostBase, type MachineView } from '../shared/shared-machine.js';
 
 /** What an accelerated SMMU is wired to. */
@@ -62,6 +63,14 @@ export class Hypervisor {
         device.StreamID,
       );
     }
+  }
+
+  /** The iommufd of each guest. */
+  iommufds(): IommufdReport[] {
+    return [...this.#cores].map(([memory, { iommufd }]) => ({
+      ...{ smmu: this.host.id, memory },
+      objects: iommufd.objects.list(),
+    }));
   }
 
   #addGuest(index: number, { io, registers }: GuestWiring): void {

@@ -1,6 +1,7 @@
 /** What the coordinator asks of an SMMU's thread, through comlink. Control only; everything else is in shared memory. */
 
 import type { TcuState } from '../../smmu/tcu/tcu.js';
+import type { IommufdReport } from '../report/report.js';
 
 /** Counters of one TCU, exact between two of its turns; what its statistics line has may be a turn old. */
 export interface TcuStatistics {
@@ -14,6 +15,8 @@ export interface SmmuApi {
   start(): Promise<void>;
   /** Of the thread's own SMMU, or of an accelerated one that it steps. */
   statistics(smmu: number): Promise<TcuStatistics>;
+  /** What the host above this SMMU holds for each of its guests; nothing where there is none. */
+  iommufds(): Promise<IommufdReport[]>;
   /** Does all that there is to do without new input, and tells where the TCU then stands. */
   save(): Promise<TcuState>;
 }

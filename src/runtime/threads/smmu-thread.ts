@@ -22,6 +22,7 @@ import { MailboxReceiver } from '../shared/mailbox.js';
 import { guestsOf, MachineView, memoryThreads, type SharedMachine } from '../shared/shared-machine.js';
 import { Signal } from '../shared/signal.js';
 import { SharedTbuChannel } from '../shared/tbu-channel.js';
+import type { Hypervisor } from './hypervisor.js';
 import type { SmmuApi } from './smmu-api.js';
 import { ThreadLife } from './thread-life.js';
 
@@ -64,6 +65,7 @@ export class SmmuThread {
   readonly #progress: Signal;
   readonly #mailbox: MailboxReceiver;
   readonly #channel: SharedTbuChannel;
+  #hypervisor: Hypervisor | undefined;
   #guests: readonly GuestSmmu[] = [];
 
   /** @param channelOf what may stand between the TCU and its way to the TBUs: how a stress run builds in a fault. */
@@ -101,6 +103,7 @@ export class SmmuThread {
       statistics: async (smmu) => ({
         ...(this.#guests.find((guest) => guest.index === smmu)?.smmu ?? this).tcu.counters,
       }),
+      iommufds: async () => this.#hypervisor?.iommufds() ?? [],
       save: async () => {
         while (this.turn());
         return this.tcu.save();
@@ -155,11 +158,12 @@ export class SmmuThread {
       },
     };
     const { registers } = this.#view.shared;
-    const { guests } = new Hypervisor(this.#view, this.#smmu, new DirectPort(own, NON_SECURE), (index) => ({
+    const hypervisor = new Hypervisor(this.#view, this.#smmu, new DirectPort(own, NON_SECURE), (index) => ({
       io: interruptLines(control, control.offsets.smmus[index]!),
       registers: registers[index]!,
     }));
-    this.#guests = [...guests].map(([index, smmu]) => {
+    this.#hypervisor = hypervisor;
+    this.#guests = [...hypervisor.guests].map(([index, smmu]) => {
       const at = control.offsets.smmus[index]!;
       const progress = new Signal(control.words, at.progress);
       return {
