@@ -49,14 +49,13 @@ export function layout<const Name extends string>(
   bits: number,
   fields: Readonly<Record<Name, Field>>,
 ): Layout<Name> {
-  const owner = new Array<string | undefined>(bits);
-  for (const [fieldName, field] of Object.entries<Field>(fields)) {
+  let below: [string, Field] | undefined;
+  for (const entry of Object.entries<Field>(fields).sort(([, a], [, b]) => a.lo - b.lo)) {
+    const [fieldName, field] = entry;
     if (field.hi < field.lo || field.hi >= bits) throw new Error(`${name}.${fieldName}: bits out of range`);
-    for (let bit = field.lo; bit <= field.hi; bit++) {
-      if (owner[bit] !== undefined)
-        throw new Error(`${name}: ${owner[bit]} and ${fieldName} share bit ${bit}`);
-      owner[bit] = fieldName;
-    }
+    if (below !== undefined && below[1].hi >= field.lo)
+      throw new Error(`${name}: ${below[0]} and ${fieldName} share bit ${field.lo}`);
+    below = entry;
   }
   return { name, section, bits, fields };
 }
