@@ -18,6 +18,11 @@ const V = doubleWord(encode(CD, { V: 1 }));
 /** Makes the SMMU forget a CD, and with `leaf` false the level 1 descriptor before it, and waits for it. */
 export type InvalidateCD = (SubstreamID: number, leaf: boolean) => void;
 
+/** What a step has changed: the CD, or with `leaf` false the level 1 descriptor before it. */
+export interface ChangedCD {
+  readonly leaf: boolean;
+}
+
 /** Writes a CD that the SMMU cannot reach yet. */
 export function writeCD(memory: CpuMemory, pa: number, words: Uint32Array): void {
   for (let i = 0; i < DOUBLE_WORDS; i++) {
@@ -56,24 +61,36 @@ export class CDTable {
 
   /** Replaces the CD of a substream and waits until the SMMU has followed; undefined makes it invalid. */
   write(SubstreamID: number, words: Uint32Array | undefined): void {
-    for (const _ of this.changes(SubstreamID, words)) this.#invalidate(SubstreamID, true);
+    for (const { leaf } of this.changes(SubstreamID, words)) this.#invalidate(SubstreamID, leaf);
   }
 
-  /** Replaces a CD step by step; after each of them, the CD must be invalidated and the CMD_SYNC be waited for. */
-  *changes(SubstreamID: number, words: Uint32Array | undefined): Generator<undefined, void> {
+  /** Replaces a CD step by step; after each of them, what it says must be invalidated and the CMD_SYNC be waited for. */
+  *changes(SubstreamID: number, words: Uint32Array | undefined): Generator<ChangedCD, void> {
+    if (!this.isLinked(SubstreamID)) {
+      this.#link(Math.floor(SubstreamID / LEAF_CDS));
+      yield { leaf: false };
+    }
     const pa = this.#entry(SubstreamID);
     if ((this.#memory.load64(pa) & V) !== 0n) {
       this.#memory.store64(pa, this.#memory.load64(pa) & ~V);
-      yield;
+      yield { leaf: true };
     }
     if (words === undefined) return;
     const first = doubleWord(words);
     const invalid = words.slice();
     invalid[0] = Number(BigInt.asUintN(32, first & ~V));
     writeCD(this.#memory, pa, invalid);
-    yield;
+    yield { leaf: true };
     this.#memory.store64(pa, first);
-    yield;
+    yield { leaf: true };
+  }
+
+  /** Whether there is a CD for a substream, valid or not: with two levels, whether its leaf is there. */
+  isLinked(SubstreamID: number): boolean {
+    if (SubstreamID < 0 || SubstreamID >= 2 ** this.S1CDMax) {
+      throw new DriverError(`SubstreamID ${SubstreamID} does not fit in ${this.S1CDMax} bits`);
+    }
+    return this.S1Fmt === S1FMT_LINEAR || this.#leaves.has(Math.floor(SubstreamID / LEAF_CDS));
   }
 
   /** Gives all memory back. Only when no STE names the table. */
@@ -90,21 +107,15 @@ export class CDTable {
   }
 
   #entry(SubstreamID: number): number {
-    if (SubstreamID < 0 || SubstreamID >= 2 ** this.S1CDMax) {
-      throw new DriverError(`SubstreamID ${SubstreamID} does not fit in ${this.S1CDMax} bits`);
-    }
     if (this.S1Fmt === S1FMT_LINEAR) return this.base + SubstreamID * CD_BYTES;
-    const index = Math.floor(SubstreamID / LEAF_CDS);
-    const leaf = this.#leaves.get(index) ?? this.#link(index, SubstreamID);
+    const leaf = this.#leaves.get(Math.floor(SubstreamID / LEAF_CDS))!;
     return leaf + (SubstreamID % LEAF_CDS) * CD_BYTES;
   }
 
-  #link(index: number, SubstreamID: number): number {
+  #link(index: number): void {
     const leaf = this.#newTable(LEAF_BYTES);
     const words = encode(L1CD, { V: 1, L2Ptr: leaf / 4096 });
     this.#memory.store64(this.base + index * L1CD_BYTES, doubleWord(words));
     this.#leaves.set(index, leaf);
-    this.#invalidate(SubstreamID, false);
-    return leaf;
   }
 }

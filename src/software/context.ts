@@ -19,6 +19,11 @@ const TG = { '4KiB': 0, '64KiB': 1, '16KiB': 2 } as const;
 export const S1FMT_LINEAR = 0;
 export const S1FMT_4KB_LEAF = 1;
 
+/** STE.S1DSS: an access without a SubstreamID is terminated, bypasses stage 1, or uses the CD of substream 0. */
+export const S1DSS_TERMINATE = 0;
+export const S1DSS_BYPASS = 1;
+export const S1DSS_SUBSTREAM_0 = 2;
+
 export interface Context {
   readonly stage: 1 | 2;
   readonly tables: PageTables;
@@ -67,16 +72,23 @@ export const ABORT_STE: Uint32Array = encode(STE, { V: 1, Config: CONFIG_ABORT }
 
 export const BYPASS_STE: Uint32Array = encode(STE, { V: 1, Config: CONFIG_BYPASS, SHCFG: SHCFG_INCOMING });
 
-/** An STE for stage 1 with CDs at `cd`: one, or 2^S1CDMax in the given format. */
-export function stage1STE(cd: number, S1CDMax: number, S1Fmt: number): Uint32Array {
+/**
+ * An STE for stage 1 with CDs at `cd`: one, or 2^S1CDMax in the given format.
+ * @param S1DSS what becomes of accesses without a SubstreamID, where there are substreams. Default: they use the CD of substream 0.
+ */
+export function stage1STE(
+  cd: number,
+  S1CDMax: number,
+  S1Fmt: number,
+  S1DSS: number = S1DSS_SUBSTREAM_0,
+): Uint32Array {
   return encode(STE, {
     V: 1,
     Config: CONFIG_STAGE_1,
     S1Fmt,
     S1ContextPtr: BigInt(cd) >> 6n,
     S1CDMax,
-    // Without a SubstreamID, a stream with substreams uses the CD of substream 0.
-    S1DSS: S1CDMax === 0 ? 0 : 2,
+    S1DSS: S1CDMax === 0 ? 0 : S1DSS,
     S1CIR: WRITE_BACK,
     S1COR: WRITE_BACK,
     S1CSH: INNER_SHAREABLE,

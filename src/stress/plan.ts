@@ -9,7 +9,7 @@
  *     frames    pages that slots are mapped to; a Secure interface has some in each PA space
  *     tables    what its driver allocates: Stream table, CDs, page tables, queues
  */
-import { IDR0, IDR5, S_IDR1 } from '../arch/id-registers.js';
+import { IDR0, IDR1, IDR5, S_IDR1 } from '../arch/id-registers.js';
 import { get } from '../arch/layout.js';
 import { NON_SECURE, SECURE, SECURITY_NAMES, SECURITY_STATES, type SecurityState } from '../arch/security.js';
 import type { Machine } from '../machine/types.js';
@@ -27,6 +27,11 @@ const FRAMES = CONTEXTS * SLOTS;
 export const LINES = 8;
 /** Bytes of a line: one access of a device, aligned, so that each of its double-words is single-copy atomic. */
 export const LINE_BYTES = 64;
+
+/** Log2 of the substreams of a stream at most: more than one leaf of a two-level CD table. */
+export const SUBSTREAM_BITS = 8;
+/** SubstreamIDs that devices use, where the SMMU has them: in the first leaf of a two-level CD table and in others. -1: none. */
+const SUBSTREAMS = [-1, 0, 1, 5, 70, 200];
 
 /** Shares of memory are cut at multiples of this, the largest granule. */
 const ALIGNMENT_BYTES = 0x1_0000;
@@ -59,6 +64,8 @@ export interface InterfacePlan {
   readonly granuleBytes: number;
   /** One entry for each of the {@link CONTEXTS}. */
   readonly contexts: readonly ContextKind[];
+  /** What its devices have for a SubstreamID; the first is -1, for none. */
+  readonly substreams: readonly number[];
   /** Input address of slot 0, and the physical address of the window. */
   readonly window: number;
   /** The pool in the interface's own PA space first. */
@@ -153,6 +160,7 @@ export function planStress(machine: Machine, seed: number): StressPlan {
       granule,
       granuleBytes,
       contexts: contextsOf(kindsOf(machine, smmu, security), random),
+      substreams: substreamsOf(machine, smmu),
       window,
       pools,
       tables: own.takeRest(TABLES_BYTES_MAX),
@@ -215,6 +223,11 @@ function kindsOf(machine: Machine, smmu: number, security: SecurityState): Conte
     : stage1
       ? ['stage1']
       : ['stage2'];
+}
+
+function substreamsOf(machine: Machine, smmu: number): number[] {
+  const bits = get([machine.smmus[smmu]!.config.idr.IDR1], IDR1.fields.SSIDSIZE);
+  return SUBSTREAMS.filter((SubstreamID) => SubstreamID < 0 || (bits > 0 && SubstreamID < 2 ** bits));
 }
 
 function granulesOf(machine: Machine, smmu: number): Granule[] {

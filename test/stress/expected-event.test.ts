@@ -1,6 +1,8 @@
 /** H2: the records that a stress run expects are those of IHI 0070 7.3, worked out by hand. */
 import { expect, it } from 'vitest';
 import {
+  BAD_SUBSTREAM,
+  DISABLED,
   EXPECTABLE,
   expectedRecord,
   PERMISSION,
@@ -11,6 +13,7 @@ import {
 import {
   accessesOf,
   mapped,
+  ofSubstream,
   pageGone,
   permittedAccesses,
   stage1Accesses,
@@ -20,7 +23,9 @@ import {
 const EVENT = { iova: 0x1234_5640, access: 0b101, events: 0, started: 0 };
 const ipa = (context: number, _: number, CLASS: number) =>
   0x8_0000_0000 + context * 0x1000 + CLASS * 0x1_0000;
-const words = (expected: number) => [...expectedRecord(expected, 0x77, EVENT, ipa)];
+const words = (expected: number, access = EVENT.access) => [
+  ...expectedRecord(expected, { StreamID: 0x77, substreams: [-1, 70], ipa }, { ...EVENT, access }),
+];
 
 it('7.3.16: a stage 1 fault has no IPA', () => {
   expect(words(PERMISSION)).toEqual([0x13, 0x77, 0, 0b1010 | (2 << 8), 0x1234_5640, 0, 0, 0]);
@@ -34,6 +39,13 @@ it.each([
   const ipaWords = [((page & 0xf_ffff) << 12) >>> 0, page >>> 20];
   const flags = 0b1010 | (1 << 7) | (CLASS << 8);
   expect(words(expected)).toEqual([number, 0x77, 0, flags, 0x1234_5640, 0, ...ipaWords]);
+});
+
+it('7.3.9, 7.3.7: records have the SubstreamID, and SSV where that is not always valid', () => {
+  const access = EVENT.access | ofSubstream(1);
+  expect(words(BAD_SUBSTREAM, access)).toEqual([0x08 | (70 << 12), 0x77, 0, 0, 0, 0, 0, 0]);
+  expect(words(DISABLED, access)).toEqual([0x06 | (1 << 11) | (70 << 12), 0x77, 0, 0, 0, 0, 0, 0]);
+  expect(words(DISABLED)[0]).toBe(0x06);
 });
 
 it('each has a bit of its own in a mask, and no two look alike', () => {

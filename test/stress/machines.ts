@@ -10,7 +10,7 @@ import {
 } from '../../src/stress/schedule/deterministic.js';
 
 /**
- * One SMMU with all that there is to confuse: both stages, a Non-secure and a Secure stream, and Secure memory over
+ * One SMMU with all that there is to confuse: both stages, substreams, a Non-secure and a Secure stream, and Secure memory over
  * Non-secure memory of the same addresses.
  */
 const OVERLAY = `
@@ -21,7 +21,7 @@ memory:
 buses:
   - { id: pcie.0, type: pcie, bus-nr: 0x00 }
 smmus:
-  - { id: smmu0, base: 0x09050000, primary-bus: pcie.0, stage: nested, secure-memory: secure }
+  - { id: smmu0, base: 0x09050000, primary-bus: pcie.0, stage: nested, ssidsize: 8, secure-memory: secure }
 devices:
   - { id: nic0, type: dma-engine, bus: pcie.0, addr: "02.0" }
   - { id: hsm0, type: dma-engine, bus: pcie.0, addr: "03.0", sec-sid: secure }

@@ -59,7 +59,9 @@ export class DmaActor implements Actor {
   readonly #stride: number;
   readonly #link: TbuLink;
   readonly #ledger: Ledger;
-  readonly #cell: number;
+  /** By substream. */
+  readonly #cells: readonly number[];
+  readonly #substreams: readonly number[];
   readonly #log: AccessLog;
   readonly #random: Random;
   readonly #checker: AccessChecker | undefined;
@@ -73,14 +75,15 @@ export class DmaActor implements Actor {
   constructor(setup: DmaSetup) {
     const { plan, ledger } = setup;
     this.#stream = plan.streams[setup.stream]!;
-    const { security, window, granuleBytes } = plan.interfaces[this.#stream.interface]!;
+    const { security, window, granuleBytes, substreams } = plan.interfaces[this.#stream.interface]!;
     this.name = this.#stream.name;
     this.#window = window;
     this.#granuleBytes = granuleBytes;
     this.#stride = lineStride(granuleBytes);
     this.#link = setup.link;
     this.#ledger = ledger;
-    this.#cell = ledger.streamCell(setup.stream);
+    this.#substreams = substreams;
+    this.#cells = substreams.map((_, substream) => ledger.streamCell(setup.stream, substream));
     this.#log = ledger.accesses(setup.stream);
     this.#random = new Random(setup.seed, DEVICE_CHANCE + setup.stream);
     if (setup.check) {
@@ -130,18 +133,20 @@ export class DmaActor implements Actor {
   #access(): void {
     const random = this.#random;
     const transaction = this.#transaction;
-    const slot = this.#anySlot();
+    const substream = this.#anySubstream();
+    const slot = this.#anySlot(this.#cells[substream]!);
     // With more streams than lines, the last ones have none of their own.
     const write = this.#stream.writer < LINES && random.chance(50);
     const line = write ? this.#ownLine() : random.below(LINES);
     const iova = this.#window + slot * this.#granuleBytes + line * this.#stride;
     transaction.iovaLo = (iova % TWO_32) | 0;
     transaction.iovaHi = (iova / TWO_32) | 0;
+    transaction.SubstreamID = this.#substreams[substream]!;
     transaction.write = write;
     transaction.privileged = random.chance(50);
     transaction.instruction = !write && random.chance(30);
     this.#log.start();
-    this.#checker?.begin(slot);
+    this.#checker?.begin(slot, substream);
     const outcome = this.#link.translate(transaction);
     const tenure = this.#checker?.translated(transaction, iova, slot) ?? NO_TENURE;
     const done = outcome === OK ? this.#move(slot, line, tenure) : outcome;
@@ -150,25 +155,39 @@ export class DmaActor implements Actor {
     this.#log.finish();
   }
 
+  /** Mostly one that translates: a device knows its substreams. */
+  #anySubstream(): number {
+    const random = this.#random;
+    const { length } = this.#cells;
+    if (length === 1) return 0;
+    const any = random.below(length);
+    if (random.below(100) < STRAY_PERCENT) return any;
+    for (let at = any; ; ) {
+      if (this.#ledger.what(this.#cells[at]!) === STREAM_TRANSLATES) return at;
+      at = at + 1 === length ? 0 : at + 1;
+      if (at === any) return at;
+    }
+  }
+
   /**
    * Mostly one that the stream may use: a device knows its buffers. But often one that is being changed right now or that
    * it used lately, for there a stale translation shows.
    */
-  #anySlot(): number {
+  #anySlot(cell: number): number {
     const random = this.#random;
     const any = random.below(SLOTS);
     const kind = random.below(100);
-    if (this.#ledger.what(this.#cell) !== STREAM_TRANSLATES || kind < STRAY_PERCENT) return any;
+    if (this.#ledger.what(cell) !== STREAM_TRANSLATES || kind < STRAY_PERCENT) return any;
     if (kind < STRAY_PERCENT + RECENT_PERCENT) return random.pick(this.#recent);
-    const slot = this.#find(any, kind < STRAY_PERCENT + RECENT_PERCENT + CONTESTED_PERCENT);
+    const slot = this.#find(cell, any, kind < STRAY_PERCENT + RECENT_PERCENT + CONTESTED_PERCENT);
     this.#recent[random.below(this.#recent.length)] = slot;
     return slot;
   }
 
   /** The first slot from a given one on that is being changed, or that is mapped; that one, if there is none. */
-  #find(from: number, contested: boolean): number {
+  #find(cell: number, from: number, contested: boolean): number {
     const ledger = this.#ledger;
-    const first = ledger.slotCell(this.#stream.interface, ledger.detail(this.#cell), 0);
+    const first = ledger.slotCell(this.#stream.interface, ledger.detail(cell), 0);
     for (let slot = from; ; ) {
       if (contested ? ledger.count(first + slot) > 1 : ledger.what(first + slot) !== 0) return slot;
       slot = slot + 1 === SLOTS ? 0 : slot + 1;

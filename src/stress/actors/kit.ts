@@ -1,7 +1,9 @@
 /** What the parts of a stress run's software share. */
 import type { Context } from '../../software/context.js';
 import type { SmmuDriver } from '../../software/driver.js';
+import type { PageAllocator } from '../../software/page-allocator.js';
 import type { PageTables } from '../../software/page-tables.js';
+import type { CpuMemory } from '../../software/port.js';
 import type { RegisterInterface } from '../../software/register-interface.js';
 import type { EventChecker } from '../checker/event-checker.js';
 import type { Report } from '../checker/finding.js';
@@ -28,6 +30,9 @@ export interface SoftwareKit {
   readonly own: InterfacePlan;
   readonly driver: SmmuDriver;
   readonly registers: RegisterInterface;
+  /** Where the driver's tables are, and more can be. */
+  readonly memory: CpuMemory;
+  readonly allocator: PageAllocator;
   readonly ledger: Ledger;
   readonly random: Random;
   readonly flow: CommandFlow;

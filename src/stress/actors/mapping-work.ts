@@ -117,7 +117,7 @@ export class MappingWork {
       ...noted,
     });
     if (page !== undefined) {
-      pages.note(
+      pages.noteMapping(
         page.tenure,
         `stage ${stage} of slot ${slot} of context ${context} is mapped to 0x${pa.toString(16)}`,
       );
@@ -186,6 +186,8 @@ export class MappingWork {
     yield 'worked';
     const change: Change = { target, stage: 2, invalidation, combined: 'all' };
     yield* flow.invalidate(anyTlbi(change, driver.features, own.security, random));
+    const all = this.#pagesOf(context, [...now.keys()]);
+    this.#tell(all, 'the stage 2 page of the first stage 1 table unmapped');
     declare(now.map(() => [TABLES_GONE]));
     tables.release(invalidation);
     for (let turns = random.below(PAUSE_MAX); turns > 0; turns--) yield 'idle';
@@ -272,7 +274,7 @@ export class MappingWork {
     const commands = [...issued.map(formatCommand), 'CMD_SYNC'].join(', ');
     const end = completed ? 'completed' : 'was not waited for';
     for (const { tenure } of pages)
-      this.#kit.pages.note(tenure, `${how}; then ${commands}, which ${end}${left}`);
+      this.#kit.pages.noteChange(tenure, `${how}; then ${commands}, which ${end}${left}`);
   }
 
   /** A free frame, if there is one. */

@@ -102,12 +102,17 @@ export function anyCfgiSTE(exact: CommandWords, StreamID: number, security: Secu
   ]);
 }
 
-/** Commands that invalidate a stream's CD, and perhaps more. */
-export function anyCfgiCD(StreamID: number, security: SecurityState, random: Random) {
-  const exact = cfgiCD(StreamID, 0, security, true);
-  if (random.chance(EXACT_PERCENT)) return exact;
+/** Commands that invalidate a CD of a stream, or with `leaf` false the level 1 descriptor before it, and perhaps more. */
+export function anyCfgiCD(
+  StreamID: number,
+  SubstreamID: number,
+  leaf: boolean,
+  security: SecurityState,
+  random: Random,
+) {
+  if (random.chance(EXACT_PERCENT)) return cfgiCD(StreamID, SubstreamID, security, leaf);
   return random.pick([
-    cfgiCD(StreamID, 0, security, false),
+    cfgiCD(StreamID, SubstreamID, security, false),
     cfgiCDAll(StreamID, security),
     cfgiSTE(StreamID, security, true),
     cfgiAll(security),

@@ -4,7 +4,6 @@
  * what happens in between. What it does is in mapping-work.ts, stream-work.ts and control-work.ts.
  */
 import { CLASS_TT } from '../../arch/events.js';
-import { CDTable } from '../../software/cd-table.js';
 import type { Context } from '../../software/context.js';
 import { SmmuDriver } from '../../software/driver.js';
 import { PageAllocator } from '../../software/page-allocator.js';
@@ -103,6 +102,7 @@ export class SoftwareActor implements Actor {
       : undefined;
     const kit: SoftwareKit = {
       ...{ plan, index, own, driver: this.#driver, ledger, random: this.#random, flow: this.#flow },
+      ...{ memory: this.#tables, allocator: this.#allocator },
       registers: new RegisterInterface(this.name, port, own.security),
       ...{ pages: this.#pages, events: this.#events, report },
       contexts: this.#contexts,
@@ -111,7 +111,7 @@ export class SoftwareActor implements Actor {
     if (below !== undefined) this.#mapStructures(below);
     const mappings = new MappingWork(kit);
     mappings.prepare();
-    const streams = new StreamWork(kit, () => this.#newCD());
+    const streams = new StreamWork(kit);
     const controls = new ControlWork(kit);
     this.#work = {
       map: () => mappings.map(),
@@ -228,10 +228,5 @@ export class SoftwareActor implements Actor {
     const { window, granuleBytes } = this.#own;
     const offset = (iova - window) % granuleBytes;
     return intermediatePage(this.#own, context, (iova - window - offset) / granuleBytes) + offset;
-  }
-
-  /** A table of one CD. */
-  #newCD(): CDTable {
-    return new CDTable(0, false, this.#tables, this.#allocator, () => {});
   }
 }

@@ -10,7 +10,9 @@ import { CONTEXTS, type InterfacePlan, LINES, SLOTS, type StreamPlan, type Stres
 import {
   BAD_CD,
   BAD_STE,
+  BAD_SUBSTREAM,
   bit,
+  DISABLED,
   NO_EVENT,
   PERMISSION,
   S2_PERMISSION,
@@ -34,10 +36,13 @@ import {
   framePA,
   frameSpace,
   isPageGone,
+  ofSubstream,
   STREAM_ABORTS,
   STREAM_BAD_CD,
   STREAM_BAD_STE,
+  STREAM_BAD_SUBSTREAM,
   STREAM_BYPASSES,
+  STREAM_DISABLED,
   STREAM_TRANSLATES,
   stage1Accesses,
   TRANSLATING,
@@ -64,7 +69,9 @@ export class AccessChecker {
   readonly #plan: InterfacePlan;
   readonly #stream: StreamPlan;
   readonly #index: number;
-  readonly #cell: number;
+  readonly #cells: readonly number[];
+  #cell = 0;
+  #substream = 0;
   readonly #ledger: Ledger;
   readonly #log: AccessLog;
   readonly #statistics: StreamStatistics;
@@ -103,7 +110,7 @@ export class AccessChecker {
     this.#stream = plan.streams[stream]!;
     this.#index = this.#stream.interface;
     this.#plan = plan.interfaces[this.#index]!;
-    this.#cell = ledger.streamCell(stream);
+    this.#cells = this.#plan.substreams.map((_, substream) => ledger.streamCell(stream, substream));
     this.#ledger = ledger;
     this.#log = ledger.accesses(stream);
     this.#statistics = statistics;
@@ -111,9 +118,11 @@ export class AccessChecker {
   }
 
   /** Before the translation begins. */
-  begin(slot: number): void {
+  begin(slot: number, substream: number): void {
     const ledger = this.#ledger;
     this.#slot = slot;
+    this.#substream = substream;
+    this.#cell = this.#cells[substream]!;
     this.#interfaceVersion = ledger.version(ledger.interfaceCell(this.#index));
     this.#streamVersion = ledger.version(this.#cell);
     for (let context = 0; context < CONTEXTS; context++) {
@@ -250,6 +259,8 @@ export class AccessChecker {
     else if (what === STREAM_ABORTS) this.#aborts |= bit(NO_EVENT);
     else if (what === STREAM_BAD_STE) this.#aborts |= bit(BAD_STE);
     else if (what === STREAM_BAD_CD) this.#aborts |= bit(BAD_CD);
+    else if (what === STREAM_BAD_SUBSTREAM) this.#aborts |= bit(BAD_SUBSTREAM);
+    else if (what === STREAM_DISABLED) this.#aborts |= bit(DISABLED);
   };
 
   readonly #eachMapping = (what: number, detail: number): void => {
@@ -289,6 +300,7 @@ export class AccessChecker {
 
   #expect(transaction: Transaction, iova: number, events: number): void {
     const access =
+      ofSubstream(this.#substream) |
       (transaction.write ? 0 : ACCESS_READ) |
       (transaction.instruction ? ACCESS_INSTRUCTION : 0) |
       (transaction.privileged ? ACCESS_PRIVILEGED : 0);

@@ -6,13 +6,20 @@ import { EVENT, formatEvent } from '../../arch/events.js';
 import { getBig } from '../../arch/layout.js';
 import type { EventRecord } from '../../software/event-queue.js';
 import type { StressPlan } from '../plan.js';
-import { bit, EXPECTABLE, expectedRecord, type IntermediateAddress, NO_EVENT } from './expected-event.js';
+import {
+  bit,
+  EXPECTABLE,
+  expectedRecord,
+  type IntermediateAddress,
+  NO_EVENT,
+  type Subject,
+} from './expected-event.js';
 import type { FindingKind, Report } from './finding.js';
 import type { AccessLog, ExpectedEvent, Ledger } from './ledger.js';
 
 const DOUBTFUL_MAX = 64;
-/** Combinations of the ACCESS_ bits. */
-const ACCESSES = 8;
+/** More than any combination of the ACCESS_ bits with a substream. */
+const ACCESSES = 256;
 
 /** A record for which no device has said anything yet. */
 interface Unclaimed {
@@ -24,8 +31,7 @@ interface Unclaimed {
 class StreamEvents {
   readonly name: string;
   readonly log: AccessLog;
-  readonly #StreamID: number;
-  readonly #ipa: IntermediateAddress;
+  readonly #subject: Subject;
   readonly #report: (kind: FindingKind, what: string) => void;
   #unclaimed: Unclaimed[] = [];
   /** Records of accesses that may have had none, the newest last. */
@@ -39,15 +45,13 @@ class StreamEvents {
 
   constructor(
     name: string,
-    StreamID: number,
+    subject: Subject,
     log: AccessLog,
-    ipa: IntermediateAddress,
     report: (kind: FindingKind, what: string) => void,
   ) {
     this.name = name;
     this.log = log;
-    this.#StreamID = StreamID;
-    this.#ipa = ipa;
+    this.#subject = subject;
     this.#report = report;
   }
 
@@ -147,7 +151,7 @@ class StreamEvents {
     let wanted = byKind.get(kind);
     if (wanted === undefined) {
       wanted = EXPECTABLE.filter((number) => (events & bit(number)) !== 0).map((number) =>
-        expectedRecord(number, this.#StreamID, expected, this.#ipa),
+        expectedRecord(number, this.#subject, expected),
       );
       this.#wantedAt.set(iova, byKind.set(kind, wanted));
     }
@@ -176,11 +180,16 @@ export class EventChecker {
     ipa: IntermediateAddress,
     report: Report,
   ) {
-    const { name, streams } = plan.interfaces[interfaceIndex]!;
+    const { name, streams, substreams } = plan.interfaces[interfaceIndex]!;
     this.#report = (kind, summary) => report({ kind, actor: name, summary, details: [] });
     const entries = streams.map((index) => {
       const { name: device, StreamID } = plan.streams[index]!;
-      const events = new StreamEvents(device, StreamID, ledger.accesses(index), ipa, this.#report);
+      const events = new StreamEvents(
+        device,
+        { StreamID, substreams, ipa },
+        ledger.accesses(index),
+        this.#report,
+      );
       return [StreamID, events] as const;
     });
     this.#byStreamID = new Map(entries);

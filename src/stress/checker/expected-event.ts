@@ -5,16 +5,18 @@
 import {
   C_BAD_CD,
   C_BAD_STE,
+  C_BAD_SUBSTREAMID,
   CLASS_IN,
   CLASS_TT,
   EVENTS,
   F_PERMISSION,
+  F_STREAM_DISABLED,
   F_TRANSLATION,
 } from '../../arch/events.js';
 import { encode } from '../../arch/layout.js';
 import { CONTEXTS } from '../plan.js';
 import type { ExpectedEvent } from './ledger.js';
-import { ACCESS_INSTRUCTION, ACCESS_PRIVILEGED, ACCESS_READ } from './legal.js';
+import { ACCESS_INSTRUCTION, ACCESS_PRIVILEGED, ACCESS_READ, substreamOf } from './legal.js';
 
 // What an access may cause: numbers of our own, since an access may be faulted by one stage or the other, of one context or the other.
 /** Stands for the absence of an event in a mask. */
@@ -23,6 +25,8 @@ export const BAD_STE = 1;
 export const BAD_CD = 2;
 export const TRANSLATION = 3;
 export const PERMISSION = 4;
+export const BAD_SUBSTREAM = 5;
+export const DISABLED = 6;
 // At stage 2; the context's number is added.
 export const S2_TRANSLATION = 8;
 export const S2_PERMISSION = 12;
@@ -41,6 +45,8 @@ interface Shape {
 const SHAPES: ReadonlyMap<number, Shape> = new Map<number, Shape>([
   [BAD_STE, { number: C_BAD_STE }],
   [BAD_CD, { number: C_BAD_CD }],
+  [BAD_SUBSTREAM, { number: C_BAD_SUBSTREAMID }],
+  [DISABLED, { number: F_STREAM_DISABLED }],
   [TRANSLATION, { number: F_TRANSLATION, CLASS: CLASS_IN }],
   [PERMISSION, { number: F_PERMISSION, CLASS: CLASS_IN }],
   ...Array.from({ length: CONTEXTS }, (_, context) => [
@@ -61,16 +67,28 @@ export function bit(expected: number): number {
 /** The IPA that a context has for an input address, or for the descriptor that its walk begins with. */
 export type IntermediateAddress = (context: number, iova: number, CLASS: number) => number;
 
+/** Whose records are expected. */
+export interface Subject {
+  readonly StreamID: number;
+  /** What its accesses have for a SubstreamID, by InterfacePlan.substreams. */
+  readonly substreams: readonly number[];
+  readonly ipa: IntermediateAddress;
+}
+
 /** The record that an access causes, if it is to be the given one of {@link EXPECTABLE}. */
 export function expectedRecord(
   expected: number,
-  StreamID: number,
+  { StreamID, substreams, ipa }: Subject,
   { iova, access }: ExpectedEvent,
-  ipa: IntermediateAddress,
 ): Uint32Array {
   const { number, CLASS, context } = SHAPES.get(expected)!;
   const layout = EVENTS.get(number)!;
-  const header = { EventNumber: number, StreamID };
+  const SubstreamID = substreams[substreamOf(access)]!;
+  const header = {
+    ...{ EventNumber: number, StreamID },
+    // C_BAD_SUBSTREAMID has no SSV (7.3.9).
+    ...(SubstreamID >= 0 && { SubstreamID, ...(number !== C_BAD_SUBSTREAMID && { SSV: 1 }) }),
+  };
   if (CLASS === undefined) return encode(layout, header);
   return encode(layout, {
     ...header,

@@ -6,14 +6,14 @@
  * has completed, the old one and the new ones. Cells exist for
  *
  *     an interface        translating, or disabled with what GBPA says
- *     a stream            what its STE and CD make of it
+ *     a stream            what its STE and CD make of it, for each SubstreamID that its device uses and for none
  *     a slot of a context the page that it is mapped to, and the permissions
  *
  * A cell keeps its last {@link DEPTH} states in a ring behind a version. A device reads the version before an access and again
  * after it; what it may have seen is the union of all states from the first to the last. When the ring has been
  * overtaken meanwhile, the access cannot be judged.
  */
-import { CONTEXTS, SLOTS, type StressPlan } from '../plan.js';
+import { CONTEXTS, SLOTS, type StreamPlan, type StressPlan } from '../plan.js';
 
 /** One legal alternative: what it says depends on the cell. */
 export interface Alternative {
@@ -40,16 +40,21 @@ const TAIL = 3;
 
 export class Ledger {
   readonly #words: Int32Array;
+  /** First cells of each stream, and of each interface's slots. */
+  readonly #substreams: readonly number[];
   readonly #slots: readonly number[];
-  readonly #interfaces: number;
   readonly #streams: number;
 
   constructor(plan: StressPlan, memory: SharedArrayBuffer) {
     this.#words = new Int32Array(memory);
-    const { interfaces, streams } = plan;
-    this.#slots = interfaces.map((_, i) => interfaces.length + streams.length + i * CONTEXTS * SLOTS);
-    this.#interfaces = interfaces.length;
-    this.#streams = cellCount(plan) * CELL_WORDS;
+    let cells = plan.interfaces.length;
+    const take = (count: number) => {
+      cells += count;
+      return cells - count;
+    };
+    this.#substreams = plan.streams.map((stream) => take(substreamsOf(plan, stream)));
+    this.#slots = plan.interfaces.map(() => take(CONTEXTS * SLOTS));
+    this.#streams = cells * CELL_WORDS;
   }
 
   static allocate(plan: StressPlan): SharedArrayBuffer {
@@ -62,8 +67,9 @@ export class Ledger {
     return index;
   }
 
-  streamCell(stream: number): number {
-    return this.#interfaces + stream;
+  /** @param substream index into InterfacePlan.substreams. */
+  streamCell(stream: number, substream: number): number {
+    return this.#substreams[stream]! + substream;
   }
 
   slotCell(index: number, context: number, slot: number): number {
@@ -135,8 +141,14 @@ export class Ledger {
   }
 }
 
-function cellCount({ interfaces, streams }: StressPlan): number {
-  return interfaces.length + streams.length + interfaces.length * CONTEXTS * SLOTS;
+function cellCount(plan: StressPlan): number {
+  const { interfaces, streams } = plan;
+  const substreams = streams.reduce((sum, stream) => sum + substreamsOf(plan, stream), 0);
+  return interfaces.length + substreams + interfaces.length * CONTEXTS * SLOTS;
+}
+
+function substreamsOf({ interfaces }: StressPlan, stream: StreamPlan): number {
+  return interfaces[stream.interface]!.substreams.length;
 }
 
 /** Whatever event may come, or none. */

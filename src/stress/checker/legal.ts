@@ -12,12 +12,15 @@ export const TRANSLATING = 1;
 export const DISABLED_BYPASS = 2;
 export const DISABLED_ABORT = 3;
 
-// A stream's cell; `detail` is the context.
+// A cell of a stream, for its accesses with one SubstreamID or with none; `detail` is the context.
 export const STREAM_TRANSLATES = 1;
 export const STREAM_BYPASSES = 2;
 export const STREAM_ABORTS = 3;
 export const STREAM_BAD_STE = 4;
 export const STREAM_BAD_CD = 5;
+export const STREAM_BAD_SUBSTREAM = 6;
+/** By S1DSS. */
+export const STREAM_DISABLED = 7;
 
 /**
  * A slot's cell: `what` is the tenure of the page that it leads to, `detail` says where that is and what each stage permits.
@@ -133,3 +136,13 @@ export function tenureOf(interfaceIndex: number, count: number): number {
 export const ACCESS_READ = 1;
 export const ACCESS_INSTRUCTION = 2;
 export const ACCESS_PRIVILEGED = 4;
+const ACCESS_SUBSTREAM_SHIFT = 3;
+
+/** @param substream index into InterfacePlan.substreams. */
+export function ofSubstream(substream: number): number {
+  return substream << ACCESS_SUBSTREAM_SHIFT;
+}
+
+export function substreamOf(access: number): number {
+  return access >>> ACCESS_SUBSTREAM_SHIFT;
+}

@@ -17,6 +17,8 @@ interface Tenure {
   readonly slot: number;
   /** What became of it, oldest first. */
   readonly story: string[];
+  /** Something has become of it since it was mapped. */
+  isChanged: boolean;
 }
 
 interface FrameState {
@@ -92,9 +94,17 @@ export class PageKeeper {
     this.#free[pool]!.push(state);
   }
 
-  /** Remembers what happened to a tenure. */
-  note(tenure: number, what: string): void {
+  /** Remembers how a tenure was mapped. */
+  noteMapping(tenure: number, what: string): void {
     this.#tenures.get(tenure)?.story.push(what);
+  }
+
+  /** Remembers what happened to a tenure since. */
+  noteChange(tenure: number, what: string): void {
+    const of = this.#tenures.get(tenure);
+    if (of === undefined) return;
+    of.story.push(what);
+    of.isChanged = true;
   }
 
   /** Whether a device has written to the page of a tenure. */
@@ -122,8 +132,8 @@ export class PageKeeper {
     );
     const last = owners.findLast((owner) => owner.slot === slot) ?? owners.at(-1);
     if (last === undefined) return finding;
-    // Something has become of it since it was mapped: the device uses what was before.
-    const isStale = last.slot === slot && last.story.length > 1;
+    // After a change, the device uses what was before.
+    const isStale = last.slot === slot && last.isChanged;
     return {
       ...finding,
       kind: isStale ? 'stale-use' : finding.kind,
@@ -150,7 +160,7 @@ export class PageKeeper {
 
   #nextTenure(frame: Frame, slot: number): number {
     const tenure = tenureOf(this.#interface, this.#count++);
-    this.#tenures.set(tenure, { frame, slot, story: [] });
+    this.#tenures.set(tenure, { frame, slot, story: [], isChanged: false });
     if (this.#tenures.size > HISTORY) this.#tenures.delete(this.#tenures.keys().next().value!);
     return tenure;
   }

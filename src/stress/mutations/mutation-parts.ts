@@ -208,6 +208,24 @@ export class OtherSpace extends PassingLink {
   }
 }
 
+/** Accesses arrive without the SubstreamID that they were sent with. */
+export class LostSubstreams extends PassingLink {
+  readonly #strikes: () => boolean;
+
+  constructor(link: TbuLink, strikes: () => boolean) {
+    super(link);
+    this.#strikes = strikes;
+  }
+
+  override translate(transaction: Transaction): Outcome {
+    const { SubstreamID } = transaction;
+    if (this.#strikes()) transaction.SubstreamID = -1;
+    const outcome = super.translate(transaction);
+    transaction.SubstreamID = SubstreamID;
+    return outcome;
+  }
+}
+
 class NextPageSpace extends Passing {
   readonly #strikes: () => boolean;
 

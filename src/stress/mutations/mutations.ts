@@ -5,6 +5,7 @@
  * A fault that would show in the first access strikes only now and then, as the ones that are hard to find do.
  */
 import {
+  CMD_CFGI_CD,
   CMD_CFGI_CD_ALL,
   CMD_CFGI_STE,
   CMD_TLBI_EL2_ALL,
@@ -31,6 +32,7 @@ import type { MutationName } from './mutation-names.js';
 import {
   ForgetfulLink,
   LateWrites,
+  LostSubstreams,
   LostUpdates,
   NextPage,
   OtherSpace,
@@ -198,6 +200,15 @@ export const MUTATIONS: Readonly<Record<MutationName, Mutation>> = {
         return true;
       }),
   },
+  'wrong-substream': {
+    what: 'a TBU takes the SubstreamID of a CMD_CFGI_CD wrong (machines with ssidsize)',
+    make: () =>
+      altersCommands((words) => {
+        if (get(words, COMMAND.Opcode) === CMD_CFGI_CD)
+          put(words, COMMAND.SubstreamID, get(words, COMMAND.SubstreamID) ^ 1);
+        return true;
+      }),
+  },
   'short-range': {
     what: 'a CMD_TLBI by range ends one page short',
     make: () =>
@@ -270,6 +281,10 @@ export const MUTATIONS: Readonly<Record<MutationName, Mutation>> = {
   'leak-secure': {
     what: 'an access of a Non-secure stream goes to the Secure PA space',
     make: () => ({ link: (link) => new OtherSpace(link, NON_SECURE, SECURE, everyNth(SELDOM)) }),
+  },
+  'lost-substream': {
+    what: 'an access loses its SubstreamID on its way (machines with ssidsize)',
+    make: () => ({ link: (link) => new LostSubstreams(link, everyNth(SELDOM)) }),
   },
   'next-page': {
     what: 'a write goes to the page after the one that it was translated to',

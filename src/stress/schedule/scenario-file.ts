@@ -140,6 +140,7 @@ class Player {
   access(step: Access): Legal {
     const transaction = this.#transaction;
     transaction.StreamID = step.sid;
+    transaction.SubstreamID = step.ssid;
     transaction.SEC_SID = step.secSid;
     transaction.iovaLo = (step.iova % TWO_32) | 0;
     transaction.iovaHi = (step.iova / TWO_32) | 0;
@@ -154,9 +155,10 @@ class Player {
   }
 
   /** An access as the file has it, without what it must give. */
-  describe({ op, smmu, sid, secSid, write, privileged, instruction, ns, iova }: Access): object {
+  describe({ op, smmu, sid, ssid, secSid, write, privileged, instruction, ns, iova }: Access): object {
     return {
       ...{ op, smmu: this.#machine.smmus[smmu]!.id, sid, secSid: SECURITY_NAMES[secSid] },
+      ...(ssid >= 0 && { ssid }),
       ...{ access: write ? 'write' : 'read', privileged, instruction, ns, iova: hex(iova) },
       ...{ size: LINE_BYTES, translateOnly: true },
     };

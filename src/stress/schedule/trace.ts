@@ -27,6 +27,8 @@ export interface Access {
   readonly op: 'dma';
   readonly smmu: number;
   readonly sid: number;
+  /** -1: none. */
+  readonly ssid: number;
   readonly secSid: SecurityState;
   readonly write: boolean;
   readonly privileged: boolean;
@@ -60,10 +62,21 @@ export class Trace {
   }
 
   access(smmu: number, transaction: Transaction): void {
-    const { StreamID, SEC_SID, write, privileged, instruction, ns, iovaLo, iovaHi } = transaction;
+    const { StreamID, SubstreamID, SEC_SID, write, privileged, instruction, ns, iovaLo, iovaHi } =
+      transaction;
     const iova = (iovaHi >>> 0) * TWO_32 + (iovaLo >>> 0);
     this.steps.push({
-      ...{ op: 'dma', smmu, sid: StreamID, secSid: SEC_SID, write, privileged, instruction, iova },
+      ...{
+        op: 'dma',
+        smmu,
+        sid: StreamID,
+        ssid: SubstreamID,
+        secSid: SEC_SID,
+        write,
+        privileged,
+        instruction,
+        iova,
+      },
       // The format has the attribute for Secure streams alone.
       ns: SECURITY_NAMES[SEC_SID] === 'secure' && ns,
     });
