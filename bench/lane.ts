@@ -40,9 +40,9 @@ const stopped = () => Atomics.load(flags, 0) !== 0;
 const { list } = setup;
 
 function batch(first: number): void {
-  tbu.guard.begin();
+  tbu.begin();
   readers.read(list, first, first + BATCH_TRANSACTIONS, 64);
-  tbu.guard.end();
+  tbu.end();
 }
 
 /** For about so long; the clock is looked at every few batches. */
@@ -63,7 +63,7 @@ function verify(pages: number, accesses: number): number {
   txn.ns = true;
   let wrong = 0;
   for (let done = 0; done < accesses; done += BATCH_TRANSACTIONS) {
-    tbu.guard.begin();
+    tbu.begin();
     for (let i = done; i < done + BATCH_TRANSACTIONS; i++) {
       const at = i % list.lo.length;
       const page = list.pages[at]!;
@@ -77,7 +77,7 @@ function verify(pages: number, accesses: number): number {
       const age = (index - floor) & (GENERATIONS - 1);
       if (outcome !== OK || index < 0 || index >= GENERATIONS || age > ceiling - floor) wrong++;
     }
-    tbu.guard.end();
+    tbu.end();
   }
   return wrong;
 }

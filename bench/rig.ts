@@ -97,8 +97,8 @@ export class Rig {
   /** A TBU in this thread. */
   tbu(lane = 0): LaneTbu {
     const tbu = new LaneTbu(this.view, 0, lane);
-    tbu.guard.begin();
-    tbu.guard.end();
+    tbu.begin();
+    tbu.end();
     return tbu;
   }
 }

@@ -83,12 +83,14 @@ export class Translate {
     const burst = () => {
       const before = tbu.counters.events;
       const start = performance.now();
+      this.#tbu.begin();
       for (let i = first; i < first + batch; i++) {
         this.#txn.StreamID = list.streams[i]!;
         this.#txn.iovaLo = list.lo[i]!;
         this.#txn.iovaHi = list.hi[i]!;
         tbu.translate(this.#txn);
       }
+      this.#tbu.end();
       const ns = (performance.now() - start) * 1e6;
       first = (first + batch) % ACCESSES;
       while (smmu.step());
@@ -114,15 +116,14 @@ export class Translate {
   /** What the guard around each 64 accesses adds to them, in percent. */
   async guard(): Promise<Measurement> {
     const list = this.#rig.guest.accesses('stage 1', 1024);
-    const { guard } = this.#tbu;
     const bare = (first: number, count: number): undefined => {
       for (let i = first; i < first + count; i += 64) this.#readers.read(list, i, i + 64, 64);
     };
     const guarded = (first: number, count: number): undefined => {
       for (let i = first; i < first + count; i += 64) {
-        guard.begin();
+        this.#tbu.begin();
         this.#readers.read(list, i, i + 64, 64);
-        guard.end();
+        this.#tbu.end();
       }
     };
     const [without, within] = await interleave(

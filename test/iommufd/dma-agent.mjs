@@ -21,7 +21,7 @@ function perform({ smmu, attributes, data }) {
     if (!move.call(space, txn.pa, data, 0, data.length)) return { outcome: 'abort' };
     return { outcome: 'ok', pa: txn.pa, data };
   } finally {
-    tbu.guard.end();
+    tbu.end();
   }
 }
 

@@ -42,6 +42,7 @@ function translate() {
     if ((record[0] & 63) === 0) events.record(record, 0, false);
     record[0]++;
     guard.end();
+    events.call();
     Atomics.add(flags, 3, 1);
   }
 }

@@ -292,4 +292,35 @@ describe('event rings', () => {
     new EventRingReceiver(control, at.slots[0]!).drain({ record: (words) => tags.push(words[0]!) });
     expect(tags).toEqual(Array.from({ length: EVENT_SLOTS }, (_, i) => i));
   });
+
+  it('goes round the ring many times, whenever the TCU takes some', () => {
+    const control = freshControl();
+    const at = control.offsets.smmus[0]!;
+    const sender = new EventRingSender(control, at, at.slots[0]!, AT_ONCE);
+    const receiver = new EventRingReceiver(control, at.slots[0]!);
+    const tags: number[] = [];
+    for (let tag = 0; tag < 5 * EVENT_SLOTS; tag++) {
+      sender.record(record(tag), NON_SECURE, false);
+      if (tag % 50 === 49) receiver.drain({ record: (words) => tags.push(words[0]!) });
+    }
+    receiver.drain({ record: (words) => tags.push(words[0]!) });
+    expect(tags).toEqual(Array.from({ length: 5 * EVENT_SLOTS }, (_, i) => i));
+  });
+
+  it('K1: the TCU is called once for the records of a batch, and where the ring is full', () => {
+    const control = freshControl();
+    const at = control.offsets.smmus[0]!;
+    const doorbell = new Signal(control.words, at.doorbell);
+    const sender = new EventRingSender(control, at, at.slots[0]!, AT_ONCE);
+    sender.call();
+    expect(doorbell.count).toBe(0);
+    for (let tag = 0; tag < 3; tag++) sender.record(record(tag), NON_SECURE, false);
+    sender.call();
+    sender.call();
+    expect(doorbell.count).toBe(1);
+    for (let tag = 3; tag < EVENT_SLOTS; tag++) sender.record(record(tag), NON_SECURE, false);
+    expect(doorbell.count).toBe(1);
+    expect(() => sender.record(record(-1), NON_SECURE, false)).toThrow(WaitAborted);
+    expect(doorbell.count).toBe(2);
+  });
 });

@@ -2,6 +2,9 @@
  * Event records on their way from one TBU to the TCU, which alone writes event queues: a ring with one producer and
  * one consumer. A record is never dropped here: a TBU that finds the ring full waits for the TCU, and the TCU, which
  * never waits for a TBU without looking at the rings, makes room. Dropping is the event queue's business (IHI 0070 7.4).
+ *
+ * A record costs one Atomics operation, by which it is published at once. The TCU is called once, at the end of the batch:
+ * until then a TCU that sleeps has nothing to do for the records, since CMD_SYNC waits for the end of the batch, too.
  */
 import type { SecurityState } from '../../arch/security.js';
 import type { EventChannel } from '../../smmu/maintenance.js';
@@ -27,6 +30,10 @@ export class EventRingSender implements EventChannel {
   readonly #progress: Signal;
   readonly #limit: WaitLimit;
   #tail: number;
+  /** Where the ring was full when last looked at; there is room up to here. */
+  #end: number;
+  /** Up to where the TCU has been called. */
+  #called: number;
 
   constructor(control: Control, smmu: SmmuOffsets, slot: SlotOffsets, limit: WaitLimit) {
     this.#words = control.words;
@@ -34,23 +41,38 @@ export class EventRingSender implements EventChannel {
     this.#doorbell = new Signal(control.words, smmu.doorbell);
     this.#progress = new Signal(control.words, smmu.progress);
     this.#limit = limit;
-    this.#tail = Atomics.load(control.words, slot.eventTail);
+    this.#tail = this.#called = Atomics.load(control.words, slot.eventTail);
+    this.#end = this.#endNow();
   }
 
   record(record: Int32Array, security: SecurityState, stall: boolean): void {
+    if (this.#tail === this.#end) this.#awaitRoom();
     const words = this.#words;
     const at = this.#at.events + (this.#tail & SLOT_MASK) * EVENT_SLOT_WORDS;
-    if (this.#full()) waitUntil(() => !this.#full(), this.#progress, this.#limit);
     for (let i = 0; i < RECORD_WORDS; i++) words[at + i] = record[i]!;
     words[at + SECURITY] = security;
     words[at + STALL] = stall ? 1 : 0;
     this.#tail = (this.#tail + 1) | 0;
     Atomics.store(words, this.#at.eventTail, this.#tail);
+  }
+
+  /** Calls the TCU when there are records that it has not been called for: at the end of a batch. */
+  call(): void {
+    if (this.#called === this.#tail) return;
+    this.#called = this.#tail;
     this.#doorbell.raise();
   }
 
-  #full(): boolean {
-    return ((this.#tail - Atomics.load(this.#words, this.#at.eventHead)) | 0) >= EVENT_SLOTS;
+  #awaitRoom(): void {
+    this.#end = this.#endNow();
+    if (this.#tail !== this.#end) return;
+    this.call();
+    waitUntil(() => this.#tail !== this.#endNow(), this.#progress, this.#limit);
+    this.#end = this.#endNow();
+  }
+
+  #endNow(): number {
+    return (Atomics.load(this.#words, this.#at.eventHead) + EVENT_SLOTS) | 0;
   }
 }
 

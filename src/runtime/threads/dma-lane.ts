@@ -175,7 +175,7 @@ export class LaneDevice {
     }
     this.#tbu?.begin();
     const accesses = this.#master.run(leaving ? 1 : BATCH_TRANSACTIONS);
-    this.#tbu?.guard.end();
+    this.#tbu?.end();
     this.#accesses += accesses;
     this.#stall.look(this.#port.stalledAt, step, accesses > 0);
     this.#failedAt[step] = this.#port.failedAt;

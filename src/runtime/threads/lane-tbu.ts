@@ -43,7 +43,8 @@ export interface TbuSeams {
 export class LaneTbu {
   readonly tbu: Tbu;
   readonly spaces: AddressSpaces;
-  readonly guard: TbuGuard;
+  readonly #guard: TbuGuard;
+  readonly #events: EventRingSender;
   readonly #progress: Signal;
   readonly #control: Control;
   readonly #statistics: number;
@@ -57,13 +58,14 @@ export class LaneTbu {
     const events = new EventRingSender(view.control, at, slot, view.smmuLimit(smmu, 'to take event records'));
     this.spaces = view.spacesOf(smmu);
     const { config } = view.machine.smmus[smmu]!;
+    this.#events = events;
     const stalls = view.control.stalls(at, config.idr).range(lane, at.slots.length);
     const [nonSecure, secure] = this.spaces;
     const { structures } = seams;
     const read =
       structures === undefined ? this.spaces : ([structures(nonSecure), structures(secure)] as const);
     this.tbu = new Tbu(config, read, seams.events?.(events) ?? events, stalls);
-    this.guard = new TbuGuard(
+    this.#guard = new TbuGuard(
       view.control,
       at,
       slot,
@@ -79,14 +81,19 @@ export class LaneTbu {
   restore(state: TbuState): void {
     this.begin();
     this.tbu.prepare(state)();
-    this.guard.end();
+    this.end();
     this.publish({ ...this.#before });
   }
 
-  /** Opens a batch, which `guard.end` closes. */
+  /** Opens a batch, which {@link end} closes. */
   begin(): void {
     this.#seen = this.#progress.count;
-    this.guard.begin();
+    this.#guard.begin();
+  }
+
+  end(): void {
+    this.#guard.end();
+    this.#events.call();
   }
 
   /** Sleeps until the TCU has done something since the last batch began. */

@@ -1,25 +1,35 @@
 /** The event record that a TBU is making (IHI 0070 7.3). One, reused: the channel copies it. */
 import { C_BAD_SUBSTREAMID, CLASS_IN, EVENT } from '../../arch/events.js';
-import { put } from '../../arch/layout.js';
+import { type Field, put } from '../../arch/layout.js';
 import { NON_SECURE, SECURE, type SecurityState } from '../../arch/security.js';
 import type { Transaction } from '../transaction.js';
 import { EXECUTE, PRIV_READ } from './permission.js';
 
 const TWO_32 = 0x1_0000_0000;
 
+/** A field's bit, within its word. */
+const bit = ({ lo }: Field) => 1 << (lo & 31);
+// The words of what all faults say are made whole: field by field it was a third of a fault's time.
+const SUBSTREAM_SHIFT = EVENT.SubstreamID.lo;
+const SSV = bit(EVENT.SSV);
+const PNU = bit(EVENT.PnU);
+const IND = bit(EVENT.InD);
+const RNW = bit(EVENT.RnW);
+const IN = CLASS_IN << (EVENT.CLASS.lo & 31);
+
 export class EventRecord {
   readonly words = new Int32Array(8);
 
   /** What every record says: the event and whose access it was. */
   start(txn: Transaction, event: number): void {
-    const words = this.words.fill(0);
-    put(words, EVENT.EventNumber, event);
+    const { words } = this;
+    words[0] = event;
     // C_BAD_SUBSTREAMID has no SSV: its SubstreamID is always valid (7.3.9).
     if (txn.SubstreamID >= 0) {
-      put(words, EVENT.SubstreamID, txn.SubstreamID);
-      if (event !== C_BAD_SUBSTREAMID) put(words, EVENT.SSV, 1);
+      words[0] = event | (txn.SubstreamID << SUBSTREAM_SHIFT) | (event === C_BAD_SUBSTREAMID ? 0 : SSV);
     }
-    put(words, EVENT.StreamID, txn.StreamID);
+    words[1] = txn.StreamID;
+    for (let i = 2; i < 8; i++) words[i] = 0;
   }
 
   /**
@@ -29,10 +39,8 @@ export class EventRecord {
   startFault(txn: Transaction, need: number, event: number): void {
     this.start(txn, event);
     const { words } = this;
-    if (need >= PRIV_READ) put(words, EVENT.PnU, 1);
-    if ((need & EXECUTE) !== 0) put(words, EVENT.InD, 1);
-    if (!txn.write) put(words, EVENT.RnW, 1);
-    put(words, EVENT.CLASS, CLASS_IN);
+    words[3] =
+      (need >= PRIV_READ ? PNU : 0) | ((need & EXECUTE) !== 0 ? IND : 0) | (txn.write ? 0 : RNW) | IN;
     words[4] = txn.iovaLo;
     words[5] = txn.iovaHi;
   }

@@ -53,7 +53,7 @@ class StressDevice {
     const { plan, options } = share;
     const { device } = plan.streams[stream]!;
     const { control } = view;
-    const link = new GuardedLink(tbu.tbu, tbu.guard, tbu.spaces);
+    const link = new GuardedLink(tbu.tbu, tbu, tbu.spaces);
     this.#actor = new DmaActor({
       plan,
       stream,

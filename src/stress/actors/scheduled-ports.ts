@@ -145,9 +145,9 @@ export class RoomyEvents implements EventChannel {
 export class GuardedLink implements TbuLink {
   readonly spaces: AddressSpaces;
   readonly #tbu: Tbu;
-  readonly #guard: TbuGuard;
+  readonly #guard: Pick<TbuGuard, 'begin' | 'end'>;
 
-  constructor(tbu: Tbu, guard: TbuGuard, spaces: AddressSpaces) {
+  constructor(tbu: Tbu, guard: Pick<TbuGuard, 'begin' | 'end'>, spaces: AddressSpaces) {
     this.#tbu = tbu;
     this.#guard = guard;
     this.spaces = spaces;
