@@ -31,6 +31,14 @@ export class PageAllocator {
     return this.#free.reduce((sum, extent) => sum + extent.sizeBytes, 0);
   }
 
+  /** The longest range that is free; nothing is a range of no bytes. */
+  get largest(): { readonly base: number; readonly sizeBytes: number } {
+    return this.#free.reduce((best, extent) => (extent.sizeBytes > best.sizeBytes ? extent : best), {
+      base: 0,
+      sizeBytes: 0,
+    });
+  }
+
   /**
    * Takes whole pages.
    * @param alignBytes a multiple of the page size.

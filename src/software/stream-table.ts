@@ -46,9 +46,11 @@ const STAGE_1: readonly SteField[] = [
   ...(['S1PIE', 'S1MPAM', 'S1STALLD', 'STRW'] as const),
 ];
 const STAGE_1_BITS = [bitsOf(0, STAGE_1), bitsOf(1, STAGE_1)] as const;
+/** What matters at any time and never to whether or how an access is translated: it may be new while the rest is old. */
+const SAFE_BITS = bitsOf(1, ['MEV']);
 const ALL = 2n ** 64n - 1n;
 
-/** The bits of an STE that the SMMU looks at, by V and Config (5.2). */
+/** The bits of an STE that the SMMU looks at, by V and Config (5.2), and that must change with the rest. */
 function usedBits([first]: readonly bigint[]): bigint[] {
   const used = new Array<bigint>(DOUBLE_WORDS).fill(0n);
   used[0] = V;
@@ -56,10 +58,10 @@ function usedBits([first]: readonly bigint[]): bigint[] {
   used[0] = V | CONFIG;
   const config = get([Number(first! & 0xffff_ffffn)], STE.fields.Config);
   if (config < 4) return used;
-  used[1] = ALL & ~STAGE_1_BITS[1];
+  used[1] = ALL & ~STAGE_1_BITS[1] & ~SAFE_BITS;
   if ((config & 1) !== 0) {
     used[0] |= STAGE_1_BITS[0];
-    used[1] = ALL;
+    used[1] = ALL & ~SAFE_BITS;
     // S2VMID tags the TLB entries of stage 1 as well.
     used[2] = bitsOf(2, ['S2VMID']);
   }

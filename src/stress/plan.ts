@@ -8,12 +8,15 @@
  *               that bypasses translation reaches memory that belongs to it
  *     frames    pages that slots are mapped to; a Secure interface has some in each PA space
  *     tables    what its driver allocates: Stream table, CDs, page tables, queues
+ *
+ * Of an accelerated SMMU all of these are the guest's, at the guest's addresses.
  */
 import { IDR0, IDR1, IDR5, S_IDR1 } from '../arch/id-registers.js';
 import { get } from '../arch/layout.js';
 import { NON_SECURE, SECURE, SECURITY_NAMES, SECURITY_STATES, type SecurityState } from '../arch/security.js';
-import type { Machine } from '../machine/types.js';
-import { homeRegion } from '../runtime/boot-plan.js';
+import type { Machine, MemoryRegion } from '../machine/types.js';
+import { homeRegion, hostsOf, regionAllocators } from '../runtime/boot-plan.js';
+import { hostBase } from '../runtime/shared/shared-machine.js';
 import { GRANULE_BITS, type Granule } from '../software/page-tables.js';
 import { Random } from './random.js';
 
@@ -68,6 +71,8 @@ export interface InterfacePlan {
   readonly substreams: readonly number[];
   /** Input address of slot 0, and the physical address of the window. */
   readonly window: number;
+  /** How much higher the host of a guest's SMMU has the same memory; 0 where there is no host. */
+  readonly hostOffset: number;
   /** The pool in the interface's own PA space first. */
   readonly pools: readonly FramePool[];
   readonly tables: { readonly base: number; readonly sizeBytes: number };
@@ -82,6 +87,8 @@ export interface StreamPlan {
   readonly StreamID: number;
   /** Index into StressPlan.interfaces. */
   readonly interface: number;
+  /** Where its accesses arrive: at the SMMU of the interface, or at the physical one below it. */
+  readonly arrival: { readonly smmu: number; readonly StreamID: number };
   /** The lines that this stream alone writes are those of which the number modulo `writers` is this. */
   readonly writer: number;
   readonly writers: number;
@@ -128,13 +135,10 @@ interface Home {
   readonly devices: readonly number[];
 }
 
-/** @throws UnfitMachine when no device sits behind an SMMU, an SMMU is accelerated, or a region is too small. */
+/** @throws UnfitMachine when no device sits behind an SMMU, or a region is too small. */
 export function planStress(machine: Machine, seed: number): StressPlan {
   const random = new Random(seed, 0);
   const homes = homesOf(machine);
-  if (machine.smmus.some(({ accel }) => accel !== undefined)) {
-    throw new UnfitMachine('accelerated SMMUs cannot be stressed yet');
-  }
   if (homes.length === 0) throw new UnfitMachine('no device of this machine sits behind an SMMU');
   const shares = sharesOf(machine, homes);
   const streams: StreamPlan[] = [];
@@ -150,8 +154,13 @@ export function planStress(machine: Machine, seed: number): StressPlan {
     });
     const first = streams.length;
     for (const [writer, device] of devices.entries()) {
-      const { id, StreamID } = machine.devices[device]!;
-      streams.push({ device, name: id, StreamID, interface: index, writer, writers: devices.length });
+      const { id, StreamID, host } = machine.devices[device]!;
+      const arrival = machine.devices[host ?? device]!;
+      streams.push({
+        ...{ device, name: id, StreamID, interface: index },
+        arrival: { smmu: arrival.smmu, StreamID: arrival.StreamID },
+        ...{ writer, writers: devices.length },
+      });
     }
     return {
       smmu,
@@ -162,6 +171,7 @@ export function planStress(machine: Machine, seed: number): StressPlan {
       contexts: contextsOf(kindsOf(machine, smmu, security), random),
       substreams: substreamsOf(machine, smmu),
       window,
+      hostOffset: hostOffset(machine, homeRegion(machine, smmu, NON_SECURE)),
       pools,
       tables: own.takeRest(TABLES_BYTES_MAX),
       streams: devices.map((_, position) => first + position),
@@ -170,9 +180,12 @@ export function planStress(machine: Machine, seed: number): StressPlan {
   return { interfaces, streams };
 }
 
+/** Above a physical SMMU with guests there is the kernel of their host, and its own devices are blocked. */
 function homesOf(machine: Machine): Home[] {
+  const hosts = hostsOf(machine);
   return machine.smmus.flatMap((_, smmu) =>
     SECURITY_STATES.flatMap((security) => {
+      if (hosts.includes(smmu)) return [];
       const devices = [...machine.devices.keys()].filter(
         (index) => machine.devices[index]!.smmu === smmu && machine.devices[index]!.SEC_SID === security,
       );
@@ -195,13 +208,27 @@ function sharesOf(machine: Machine, homes: readonly Home[]): (Share | undefined)
   return users.map((regions) =>
     regions.map((region) => {
       if (region === undefined) return undefined;
-      const sizeBytes = region.sizeBytes / all.filter((other) => other === region).length;
+      const part = ownPart(machine, region);
+      const sizeBytes = part.sizeBytes / all.filter((other) => other === region).length;
       const position = taken.get(region.id) ?? 0;
       taken.set(region.id, position + 1);
-      const base = region.base + position * sizeBytes;
+      const base = part.base + position * sizeBytes;
       return new Share(base, Math.floor(base + sizeBytes));
     }),
   );
+}
+
+/** A region but for what is a guest's, or the kernel's above it. */
+function ownPart(
+  machine: Machine,
+  region: MemoryRegion,
+): { readonly base: number; readonly sizeBytes: number } {
+  const hasGuests = machine.regions.some(({ alias }) => alias?.of === region.id);
+  return hasGuests ? regionAllocators(machine).get(region.id)!.largest : region;
+}
+
+function hostOffset(machine: Machine, region: MemoryRegion): number {
+  return hostBase(machine, region) - region.base;
 }
 
 /** Often of one kind, so that a CD alone can tell them apart, or a VMID. */

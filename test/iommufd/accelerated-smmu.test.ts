@@ -270,6 +270,21 @@ describe("the guest's registers", () => {
     expect([guest.attachedTo(vfio), access(GUEST_RAM + 0x40)]).toEqual(['bypass', 0x40]);
   });
 
+  test('C15: events of accesses that end while SMMUEN goes to 0 are recorded, and of later ones none', () => {
+    let late = () => {};
+    const { guest, access, driver, host } = setUpTranslating((point) => {
+      if (point === 'attach') late();
+      return false;
+    });
+    late = () => host.tbu.translate(request(SID, 0x2000));
+    driver.disable();
+    late = () => {};
+    expect(guest.register('EVENTQ_PROD')).toBe(1);
+    setGbpa(guest, true);
+    access(0x2000);
+    expect(eventsOf(driver)).toEqual([[F_TRANSLATION, 8]]);
+  });
+
   test('C15: one device that cannot be attached does not keep the others from it, nor the write from completing', () => {
     let failing = 0;
     const { host, guest, vfio } = setUp((point) => point === 'attach' && failing-- > 0);
@@ -333,6 +348,24 @@ describe("the guest's STEs", () => {
     driver.attach(8, context);
     driver.commands.sync([cfgiAll(NON_SECURE)]);
     expect([guest.attachedTo(vfio), access(0x1040), nested()]).toEqual(['translate', 0x5040, 3]);
+  });
+
+  test('C17: between translation and bypass no access aborts, for MEV of the physical STE decides nothing', () => {
+    const { host, driver, context } = setUpTranslating();
+    driver.map(context, BigInt(GUEST_RAM), GUEST_RAM, 0x1000, RW);
+    const { commands } = host.kernel.driver;
+    const sync = commands.sync.bind(commands);
+    const outcomes: number[] = [];
+    commands.sync = (...words) => {
+      outcomes.push(host.tbu.translate(request(SID, GUEST_RAM)));
+      sync(...words);
+    };
+    driver.bypass(8);
+    driver.attach(8, context);
+    driver.disable();
+    driver.enable();
+    expect(outcomes.length).toBeGreaterThan(8);
+    expect(new Set(outcomes)).toEqual(new Set([OK]));
   });
 
   // Of the two CFGI_STEs of the driver, the second changes the stream.

@@ -23,7 +23,7 @@ function stress(name: string, durationMs: number, mutate?: MutationName): Promis
 }
 
 describe('H1, H2: profile everything in threads', { timeout: 60_000 + CLEAN_MS }, () => {
-  it.each(['virt-3-smmus', 'secure-island'])(
+  it.each(['virt-3-smmus', 'secure-island', 'accelerated'])(
     '%s: nothing is found, and every access is judged',
     async (name) => {
       const report = await stress(name, CLEAN_MS);
@@ -48,6 +48,15 @@ describe('H3: a built-in fault in threads', () => {
     expect(report.findings).not.toEqual([]);
     expect(report.settings.mutation).toBe(mutate);
   });
+
+  it.each(['skip-tlbi', 'sync-without-wait'] as const)(
+    'above accelerated SMMUs, or below them, %s, is found',
+    async (mutate) => {
+      const report = await stress('accelerated', FAULTY_MS, mutate);
+      expect(report).toMatchObject({ ok: false, end: 'done', failure: null });
+      expect(report.findings).not.toEqual([]);
+    },
+  );
 
   it('of the software, skip-tlbi, is found, and told with the missing command (H4)', async () => {
     const report = await stress('virt-3-smmus', FAULTY_MS, 'skip-tlbi');

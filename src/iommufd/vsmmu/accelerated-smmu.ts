@@ -60,6 +60,8 @@ export class AcceleratedSmmu {
   readonly #features: CommandFeatures;
   #gathered: Gathered[] = [];
   #translating = false;
+  /** While SMMUEN is 0 an SMMU records nothing of its streams (6.3.9.6). */
+  #recording = false;
   #gbpaAborts = false;
   #lostEvents = 0;
 
@@ -238,13 +240,18 @@ export class AcceleratedSmmu {
     this.#gbpaAborts = get([message[BANK_GBPA]!], GBPA_ABORT) === 1;
     this.#streams.handle(message);
     if (!translated || !this.#translating) this.#devices.followAll();
+    if (translated && !this.#translating) {
+      // And of those that they still let in while the devices followed, one after the other.
+      this.#devices.settle();
+      this.#takeEvents();
+    }
+    this.#recording = this.#translating;
   }
 
   #takeEvents(): void {
     for (const { words, lost } of this.#devices.takeEvents()) {
       if (lost) this.#lostEvents++;
-      // While SMMUEN is 0 an SMMU records nothing of its streams (6.3.9.6).
-      else if (this.#translating)
+      else if (this.#recording)
         this.tcu.record(this.#asTheGuestSees(Int32Array.from(words!)), NON_SECURE, false);
     }
   }

@@ -28,7 +28,7 @@ import { MUTATIONS } from '../mutations/mutations.js';
 import type { StressOptions } from '../options.js';
 import { DmaActor } from './dma-actor.js';
 import { FINDINGS_MAX, type LaneShare, type StressMessage } from './messages.js';
-import { GuardedLink } from './scheduled-ports.js';
+import { GuardedLink, PassedThroughLink } from './scheduled-ports.js';
 
 /** Every so many batches one access is timed: two readings of the clock cost as much as an access. */
 const BATCHES_PER_SAMPLE = 16;
@@ -51,13 +51,20 @@ class StressDevice {
 
   constructor(view: MachineView, share: LaneShare, stream: number, tbu: LaneTbu, faults: Faults) {
     const { plan, options } = share;
-    const { device } = plan.streams[stream]!;
+    const own = plan.streams[stream]!;
+    const { device } = own;
     const { control } = view;
-    const link = new GuardedLink(tbu.tbu, tbu, tbu.spaces);
+    const guarded = new GuardedLink(tbu.tbu, tbu, tbu.spaces);
+    const direct = faults.link?.(guarded) ?? guarded;
+    const above = plan.interfaces[own.interface]!;
+    const isPassedThrough = own.arrival.smmu !== above.smmu;
+    const link = isPassedThrough
+      ? new PassedThroughLink(direct, own, above, view.spacesOf(above.smmu))
+      : direct;
     this.#actor = new DmaActor({
       plan,
       stream,
-      link: faults.link?.(link) ?? link,
+      link,
       ledger: new Ledger(plan, share.ledger),
       seed: options.seed,
       check: options.check,
@@ -123,7 +130,7 @@ export function stressLane(share: LaneShare): void {
   const faults = faultsOf(share.options);
   const tbus = new Map<number, LaneTbu>();
   const devices = share.streams.map((stream) => {
-    const { smmu } = plan.interfaces[plan.streams[stream]!.interface]!;
+    const { smmu } = plan.streams[stream]!.arrival;
     const tbu = tbus.get(smmu) ?? new LaneTbu(view, smmu, lane, faults);
     tbus.set(smmu, tbu);
     return new StressDevice(view, share, stream, tbu, faults);

@@ -9,8 +9,9 @@ import type { EventChannel } from '../../smmu/maintenance.js';
 import type { Origin } from '../../smmu/tbu/origin.js';
 import type { Tbu } from '../../smmu/tbu/tbu.js';
 import type { Tcu } from '../../smmu/tcu/tcu.js';
-import type { Outcome, Transaction } from '../../smmu/transaction.js';
+import { OK, type Outcome, type Transaction } from '../../smmu/transaction.js';
 import type { SmmuPort } from '../../software/port.js';
+import type { InterfacePlan, StreamPlan } from '../plan.js';
 import type { Actor, Progress } from './actor.js';
 import type { TbuLink } from './dma-actor.js';
 
@@ -163,6 +164,39 @@ export class GuardedLink implements TbuLink {
 
   translate(transaction: Transaction): Outcome {
     return this.#tbu.translate(transaction);
+  }
+}
+
+/** The way of a device that is passed through: it arrives at the physical SMMU, and is spoken of in its guest's terms. */
+export class PassedThroughLink implements TbuLink {
+  readonly spaces: AddressSpaces;
+  readonly #link: TbuLink;
+  readonly #StreamID: number;
+  readonly #hostOffset: number;
+
+  /** @param spaces the guest's memory. */
+  constructor(link: TbuLink, { arrival }: StreamPlan, { hostOffset }: InterfacePlan, spaces: AddressSpaces) {
+    this.spaces = spaces;
+    this.#link = link;
+    this.#StreamID = arrival.StreamID;
+    this.#hostOffset = hostOffset;
+  }
+
+  begin(): void {
+    this.#link.begin();
+  }
+
+  end(): void {
+    this.#link.end();
+  }
+
+  translate(transaction: Transaction): Outcome {
+    const { StreamID } = transaction;
+    transaction.StreamID = this.#StreamID;
+    const outcome = this.#link.translate(transaction);
+    transaction.StreamID = StreamID;
+    if (outcome === OK) transaction.pa -= this.#hostOffset;
+    return outcome;
   }
 }
 

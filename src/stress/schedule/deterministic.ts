@@ -32,7 +32,7 @@ import { type Faults, NO_FAULTS } from '../mutations/faults.js';
 import { MUTATIONS } from '../mutations/mutations.js';
 import type { StressOptions } from '../options.js';
 import type { StressOutcome } from '../outcome.js';
-import { planStress, type StressPlan } from '../plan.js';
+import { planStress, type StressPlan, UnfitMachine } from '../plan.js';
 import { Random } from '../random.js';
 import { type GrantSource, RandomGrants, RecordedGrants, Scheduler } from './scheduler.js';
 import { type Trace, TracedMemory, TracedPort } from './trace.js';
@@ -99,6 +99,9 @@ class DeterministicMachine {
   readonly #report = (finding: Finding) => this.findings.push(finding);
 
   constructor(machine: Machine, options: DeterministicOptions) {
+    // What a guest's SMMU does waits within one step for the physical one, and that for devices which cannot go on meanwhile.
+    if (machine.smmus.some(({ accel }) => accel !== undefined))
+      throw new UnfitMachine('accelerated SMMUs are stressed in threads only');
     this.#machine = machine;
     this.#options = options;
     this.#plan = planStress(machine, options.seed);
