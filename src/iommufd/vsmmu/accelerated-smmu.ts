@@ -9,7 +9,9 @@
  * What a guest sees is what it would see of an emulated SMMU, but for this. A CD or translation table of its own that is
  * no memory is a stage 2 fault, of which the host tells it nothing, where an emulated SMMU records F_CD_FETCH or F_WALK_EABT. An STE is
  * read at its CMD_CFGI_STE, or when SMMUEN becomes 1, and at no other time. While SMMUEN is 0 and GBPA bypasses, an
- * access with a SubstreamID aborts. Left out: stalled transactions, ATS and PRI, a Secure interface.
+ * access with a SubstreamID aborts; it is recorded if SMMUEN becomes 1 before that is known.
+ *
+ * Left out: stalled transactions, ATS and PRI, a Secure interface.
  */
 import {
   CMD_CFGI_CD,

@@ -68,6 +68,7 @@ export interface Witness {
 export class AccessChecker {
   readonly #plan: InterfacePlan;
   readonly #stream: StreamPlan;
+  readonly #isPassedThrough: boolean;
   readonly #index: number;
   readonly #cells: readonly number[];
   #cell = 0;
@@ -110,6 +111,7 @@ export class AccessChecker {
     this.#stream = plan.streams[stream]!;
     this.#index = this.#stream.interface;
     this.#plan = plan.interfaces[this.#index]!;
+    this.#isPassedThrough = this.#stream.arrival.smmu !== this.#plan.smmu;
     this.#cells = this.#plan.substreams.map((_, substream) => ledger.streamCell(stream, substream));
     this.#ledger = ledger;
     this.#log = ledger.accesses(stream);
@@ -249,6 +251,8 @@ export class AccessChecker {
 
   readonly #eachInterface = (what: number): void => {
     if (what === TRANSLATING) this.#translates = true;
+    // GBPA is an STE of the physical SMMU, without substreams (iommufd/vsmmu/accelerated-smmu.ts).
+    else if (this.#isPassedThrough && this.#substream > 0) this.#aborts |= bit(NO_EVENT) | bit(BAD_SUBSTREAM);
     else if (what === DISABLED_BYPASS) this.#addWindow();
     else if (what === DISABLED_ABORT) this.#aborts |= bit(NO_EVENT);
   };
