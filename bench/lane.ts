@@ -39,19 +39,21 @@ const flags = new Int32Array(setup.flags);
 const stopped = () => Atomics.load(flags, 0) !== 0;
 const { list } = setup;
 
-function batch(first: number): void {
-  tbu.begin();
-  readers.read(list, first, first + BATCH_TRANSACTIONS, 64);
-  tbu.end();
+/** @returns where the next one begins. */
+function batch(first: number): number {
+  const next = first + readers.batch(list, first);
+  return next + BATCH_TRANSACTIONS > list.lo.length ? 0 : next;
 }
 
 /** For about so long; the clock is looked at every few batches. */
 function read(ms: number): number {
   const start = performance.now();
   let batches = 0;
+  let next = 0;
   let now = start;
   while (now - start < ms) {
-    for (let i = 0; i < 64; i++) batch((batches++ * BATCH_TRANSACTIONS) % list.lo.length);
+    for (let i = 0; i < 64; i++) next = batch(next);
+    batches += 64;
     now = performance.now();
   }
   return (batches * BATCH_TRANSACTIONS) / ((now - start) * 1000);
@@ -96,9 +98,8 @@ parentPort!.on('message', (order: LaneOrder) => {
       parentPort!.postMessage(read(order.ms));
       break;
     case 'load':
-      batch(0);
-      parentPort!.postMessage(0);
-      for (let i = 0; !stopped(); i++) batch((i * BATCH_TRANSACTIONS) % list.lo.length);
+      parentPort!.postMessage(batch(0));
+      for (let next = 0; !stopped(); ) next = batch(next);
       break;
     case 'verify':
       parentPort!.postMessage(verify(order.pages, order.accesses));

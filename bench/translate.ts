@@ -120,11 +120,7 @@ export class Translate {
       for (let i = first; i < first + count; i += 64) this.#readers.read(list, i, i + 64, 64);
     };
     const guarded = (first: number, count: number): undefined => {
-      for (let i = first; i < first + count; i += 64) {
-        this.#tbu.begin();
-        this.#readers.read(list, i, i + 64, 64);
-        this.#tbu.end();
-      }
+      for (let i = first; i < first + count; ) i += this.#readers.batch(list, i);
     };
     const [without, within] = await interleave(
       [slices(ACCESSES, bare), slices(ACCESSES, guarded)],

@@ -23,6 +23,8 @@ export const BOUNDARY_BYTES = 4096;
  * the buffer as it is, or zero for a RAZ/WI. STALL means that the access is not over: the same call asks again.
  */
 export interface AccessPort {
+  /** Somebody waits for the accesses that have been made: no further one is made in this batch. */
+  readonly isAwaited: boolean;
   read(iovaLo: number, iovaHi: number, into: Uint8Array, offset: number, sizeBytes: number): Outcome;
   write(iovaLo: number, iovaHi: number, from: Uint8Array, offset: number, sizeBytes: number): Outcome;
 }
@@ -177,7 +179,8 @@ export class DmaMaster {
 
   /**
    * Performs accesses of the current step.
-   * @returns how many were performed: at most `limit`, fewer when the step ended or one stalled, 0 when all are done.
+   * @returns how many were performed: at most `limit`, fewer when the step ended, one stalled or somebody waits for those
+   * before; 0 when all are done.
    */
   run(limit: number = BATCH_ACCESSES): number {
     const current = this.#index;
@@ -186,6 +189,7 @@ export class DmaMaster {
       this.#stalled = this.#access(this.#steps[current]!, this.counters[current]!) === STALL;
       if (this.#stalled) break;
       accesses++;
+      if (this.#port.isAwaited) break;
     }
     return accesses;
   }

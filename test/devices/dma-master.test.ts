@@ -11,6 +11,7 @@ interface Recorded {
 
 /** Flat memory by input address; what `refuse` says is aborted. */
 class RecordingPort implements AccessPort {
+  isAwaited = false;
   readonly accesses: Recorded[] = [];
   readonly bytes = new Map<bigint, number>();
   refuse: (iova: bigint, write: boolean) => boolean = () => false;
@@ -83,6 +84,17 @@ describe('H2 the pattern', () => {
 });
 
 describe('H1 a DMA master', () => {
+  test('makes no further access in a batch when somebody waits for those it has made, and gets on all the same', () => {
+    const port = new RecordingPort();
+    const master = new DmaMaster([step({})], port);
+    expect(master.run(8)).toBe(8);
+    port.isAwaited = true;
+    expect(master.run(8)).toBe(1);
+    expect(port.accesses).toHaveLength(9);
+    runAll(master);
+    expect(master.counters).toEqual([{ accesses: 64, bytes: 4096, aborts: 0, mismatches: 0 }]);
+  });
+
   test('fills and checks what it filled, and counts', () => {
     const port = new RecordingPort();
     const master = new DmaMaster([step({}), step({ op: 'check' }), step({ op: 'read', repeat: 3 })], port);

@@ -237,9 +237,48 @@ describe('maintenance between TCU and TBU (IHI 0070 4.7.3)', () => {
     channel.broadcast(command(2));
     tbu.overtake = true;
     guard.begin();
-    expect(tbu.messages.map((words) => words[0])).toEqual([MESSAGE_COMMAND, MESSAGE_INVALIDATE_ALL]);
-    expect(channel.settled()).toBe(false);
+    // Once for what it was overtaken by while it read, and once for what has come since.
+    expect(tbu.messages.map((words) => words[0])).toEqual([
+      ...[MESSAGE_COMMAND, MESSAGE_INVALIDATE_ALL, MESSAGE_INVALIDATE_ALL],
+    ]);
+    expect(channel.settled()).toBe(true);
     guard.end();
+  });
+
+  it('K1: a batch is behind from the moment that a message is sent until the next one is opened', () => {
+    const control = freshControl();
+    const channel = new SharedTbuChannel(control, control.offsets.smmus[0]!);
+    const guard = guardOf(control, 0, new Recorder());
+    guard.begin();
+    expect(guard.isBehind).toBe(false);
+    channel.broadcast(command(1));
+    expect(guard.isBehind).toBe(true);
+    guard.end();
+    guard.begin();
+    expect(guard.isBehind).toBe(false);
+  });
+
+  it('K1: a TBU that applies messages before its batch keeps no CMD_SYNC waiting, and misses none that comes meanwhile', () => {
+    const control = freshControl();
+    const smmu = control.offsets.smmus[0]!;
+    const channel = new SharedTbuChannel(control, smmu);
+    const settled: boolean[] = [];
+    const tags: number[] = [];
+    const tbu = {
+      handle: (message: Int32Array) => {
+        if (message[0] !== MESSAGE_COMMAND) return;
+        tags.push(message[1]!);
+        settled.push(channel.settled());
+        if (tags.length === 1) channel.broadcast(command(2));
+      },
+    };
+    const guard = new TbuGuard(control, smmu, smmu.slots[0]!, tbu, AT_ONCE);
+    guard.begin();
+    guard.end();
+    channel.broadcast(command(1));
+    guard.begin();
+    expect(tags).toEqual([1, 2]);
+    expect(settled[0]).toBe(true);
     expect(channel.settled()).toBe(true);
   });
 

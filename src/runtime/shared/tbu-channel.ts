@@ -4,6 +4,7 @@
  * The log is a ring of messages, and an epoch that counts them. A TBU works in batches (tbu-guard.ts):
  *
  *     TBU                                          TCU
+ *     if EPOCH != SEEN: as in (3)    (0)
  *     ACTIVE := 1                    (1)           log[epoch] := message
  *     e := EPOCH                     (2)           EPOCH := epoch + 1             (a)
  *     if e != SEEN: apply; SEEN := e (3)           settled: ACTIVE == 0           (b)
@@ -14,7 +15,8 @@
  * batch is over, its accesses and events with it, since (4) comes after them; or (1) comes after (b), hence (2) after (a), and the
  * TBU will see the message before its first access. When (c) finds SEEN >= epoch, the message was applied before the
  * running batch began, and every earlier batch is over. There is no third case: this is Dekker's argument, and it needs
- * the full order, not just acquire and release. An idle TBU costs nothing and is never waited for; it catches up
+ * the full order, not just acquire and release. (0) is for speed: what is applied while no batch runs keeps nobody waiting; and
+ * a batch ends early when EPOCH moves, which is looked at after each access. An idle TBU costs nothing and is never waited for; it catches up
  * when it wakes.
  *
  * The TCU never waits for room in the log. A TBU that has fallen behind by more than the ring, or is new, starts from scratch:

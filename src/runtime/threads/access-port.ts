@@ -9,6 +9,7 @@ import type { PhysicalAddressSpace } from '../../memory/address-space.js';
 import type { Tbu } from '../../smmu/tbu/tbu.js';
 import { ABORT, OK, type Outcome, RAZ_WI, STALL, Transaction } from '../../smmu/transaction.js';
 import type { AddressSpaces } from '../shared/shared-machine.js';
+import type { LaneTbu } from './lane-tbu.js';
 
 const TWO_32 = 0x1_0000_0000;
 
@@ -25,6 +26,7 @@ export abstract class DevicePort implements AccessPort {
     this.failedAt = undefined;
   }
 
+  abstract get isAwaited(): boolean;
   abstract read(lo: number, hi: number, into: Uint8Array, offset: number, sizeBytes: number): Outcome;
   abstract write(lo: number, hi: number, from: Uint8Array, offset: number, sizeBytes: number): Outcome;
 
@@ -35,14 +37,16 @@ export abstract class DevicePort implements AccessPort {
 }
 
 export class TranslatedPort extends DevicePort {
+  readonly #lane: LaneTbu;
   readonly #tbu: Tbu;
   readonly #spaces: AddressSpaces;
   readonly #transaction = new Transaction();
 
-  constructor(device: DeviceInstance, tbu: Tbu, spaces: AddressSpaces) {
+  constructor(device: DeviceInstance, lane: LaneTbu) {
     super();
-    this.#tbu = tbu;
-    this.#spaces = spaces;
+    this.#lane = lane;
+    this.#tbu = lane.tbu;
+    this.#spaces = lane.spaces;
     this.#transaction.StreamID = device.StreamID;
     this.#transaction.SEC_SID = device.SEC_SID;
     // A Secure stream's accesses are to the Secure PA space unless a translation says otherwise.
@@ -65,6 +69,10 @@ export class TranslatedPort extends DevicePort {
     if (outcome !== OK) return this.failed(lo, hi, outcome);
     const { pa, space } = this.#transaction;
     return this.#spaces[space].write(pa, from, offset, sizeBytes) ? OK : this.failed(lo, hi, ABORT);
+  }
+
+  get isAwaited(): boolean {
+    return this.#lane.isBehind;
   }
 
   /** The STAG under which the TBU holds the stalled access. */
@@ -105,6 +113,10 @@ export class DirectPort extends DevicePort {
   constructor(space: PhysicalAddressSpace) {
     super();
     this.#space = space;
+  }
+
+  get isAwaited(): boolean {
+    return false;
   }
 
   read(lo: number, hi: number, into: Uint8Array, offset: number, sizeBytes: number): Outcome {

@@ -99,10 +99,7 @@ export class LaneDevice {
   ) {
     this.#work = work;
     this.#stall = new StallWatch(stallLimitMs);
-    this.#port =
-      tbu === undefined
-        ? new DirectPort(view.systemSpace())
-        : new TranslatedPort(device, tbu.tbu, tbu.spaces);
+    this.#port = tbu === undefined ? new DirectPort(view.systemSpace()) : new TranslatedPort(device, tbu);
     this.#presence = new Presence(view.control, work.device);
     this.#presence.begin();
     this.#master = new DmaMaster(work.steps, this.#port, view.memory.bounce);

@@ -91,6 +91,11 @@ export class LaneTbu {
     this.#guard.begin();
   }
 
+  /** The batch had better end: the TCU has sent something. */
+  get isBehind(): boolean {
+    return this.#guard.isBehind;
+  }
+
   end(): void {
     this.#guard.end();
     this.#events.call();
