@@ -6,6 +6,7 @@ import { benchMachine, PAGES } from './guest.js';
 import { Rig } from './rig.js';
 import type { Measurement, RowId } from './rows.js';
 import { FULL_TURNS, SHORT_TURNS, type Turns } from './slices.js';
+import { snapshot } from './snapshot.js';
 import { coldCheck, startUp } from './start.js';
 import { commandSync, invalidation, registers, scaling, torn } from './threads.js';
 import { Translate } from './translate.js';
@@ -68,6 +69,7 @@ export const STEPS: readonly Step[] = [
     measure: ({ turns }) => registers(turns, 2_000),
   },
   { rows: ['start1', 'start8', 'start64', 'idleSmmu'], once: true, measure: () => startUp(3) },
+  { rows: ['snapshot', 'restore'], once: true, measure: snapshot },
   { rows: ['check'], once: true, measure: () => coldCheck(15) },
   { rows: ['torn'], once: true, measure: ({ scale }) => torn(2 * TEN_MILLION * scale) },
   { rows: ['wrong'], once: true, measure: ({ scale }) => invalidation(TEN_MILLION * scale) },

@@ -15,26 +15,25 @@ export function withUnit(value: number, { unit }: Pick<Result, 'unit'>): string 
   return unit === '' ? number(value) : `${number(value)} ${unit}`;
 }
 
-/** @param room as the judgement had it: what a goal may be missed by. */
-export function goalText(goal: Goal, row: Pick<Result, 'unit'>, room = 1): string {
-  const bound = goal.most !== undefined ? goal.most * room : goal.least! / room;
+export function goalText(goal: Goal, row: Pick<Result, 'unit'>): string {
+  const bound = goal.most ?? goal.least!;
   const text = goal.of === 'ratio' ? `${number(bound)} C` : withUnit(bound, row);
   return `${goal.most !== undefined ? 'at most' : 'at least'} ${text}`;
 }
 
-export function cells(result: Result, room = 1): string[] {
+export function cells(result: Result): string[] {
   return [
     result.what,
     withUnit(result.figure, result),
     result.c === undefined ? '' : withUnit(result.c, result),
     result.ratio === undefined ? '' : number(result.ratio),
-    result.goal === undefined ? '' : goalText(result.goal, result, room),
+    result.goal === undefined ? '' : goalText(result.goal, result),
     result.met === undefined ? '' : result.met ? 'yes' : 'no',
   ];
 }
 
-export function renderTable(results: readonly Result[], room = 1): string {
-  const rows = [HEADER, ...results.map((result) => cells(result, room))];
+export function renderTable(results: readonly Result[]): string {
+  const rows = [HEADER, ...results.map((result) => cells(result))];
   const widths = HEADER.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
   const numeric = (column: number) => column >= 1 && column <= 3;
   const line = (row: readonly string[]) =>
