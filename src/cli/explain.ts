@@ -87,7 +87,7 @@ async function explainMachine(args: ExplainArguments, id: string, iova: bigint):
   }
   const device = deviceOf(machine, id);
   const { bdf, smmu } = device;
-  const physical = device.host === undefined ? device : machine.devices[device.host]!;
+  const physical = device.host ?? device;
   const { StreamID, SEC_SID } = physical;
   if (smmu < 0) {
     say(
@@ -112,12 +112,12 @@ async function explainMachine(args: ExplainArguments, id: string, iova: bigint):
 }
 
 function originOf(
-  { devices, smmus }: Machine,
+  { smmus }: Machine,
   { id, bdf, requesterID, host, smmu, StreamID }: DeviceInstance,
 ): Origin {
   const origin = { device: id, bdf, requesterID };
   if (host === undefined) return origin;
-  const { id: hostDevice, bdf: hostBdf, requesterID: hostRequesterID } = devices[host]!;
+  const { id: hostDevice, bdf: hostBdf, requesterID: hostRequesterID } = host;
   return { ...origin, guest: { smmu: smmus[smmu]!.id, StreamID, hostDevice, hostBdf, hostRequesterID } };
 }
 

@@ -59,7 +59,7 @@ export function realizeSource(
   for (const addition of additions) addItem(root, addition, sources, reporter);
   applyOverrides(root, parsedOverrides);
   removeDevices(root, removed, source.text.length);
-  const model = buildModel(readMachine(root, reporter));
+  const model = buildModel(readMachine(root, reporter), removed.size > 0);
   checkAll(model, reporter);
   const diagnostics = reporter.diagnostics();
   return reporter.failed ? { diagnostics } : { machine: realize(model, source), diagnostics };

@@ -78,6 +78,8 @@ export interface Device {
 
 export interface Model {
   readonly file: MachineItem;
+  /** The machine runs, and devices that it began with are gone: what they decided stays. */
+  readonly isRunning: boolean;
   readonly regions: readonly RegionItem[];
   readonly spaces: Map<string, Space>;
   /** A guest's memory and the host's region that holds its bytes. */
@@ -90,9 +92,10 @@ export interface Model {
   readonly workload: readonly StepItem[];
 }
 
-export function buildModel(file: MachineItem): Model {
+export function buildModel(file: MachineItem, isRunning: boolean): Model {
   return {
     file,
+    isRunning,
     regions: items(file.memory),
     spaces: new Map(),
     backing: new Map(),

@@ -109,7 +109,8 @@ function realizeSmmu(smmu: Smmu, irqs: SmmuInterrupts, smmus: readonly Smmu[]): 
   };
 }
 
-function realizeDevice(device: Device, { devices, smmus }: Model): DeviceInstance {
+function realizeDevice(device: Device, model: Model): DeviceInstance {
+  const { smmus } = model;
   const requesterID = must(device.requesterID);
   const { route } = device;
   if (route.kind === 'unknown') throw new Error('realize: a device whose way to memory is unknown');
@@ -121,7 +122,7 @@ function realizeDevice(device: Device, { devices, smmus }: Model): DeviceInstanc
     smmu: route.kind === 'smmu' ? smmus.indexOf(route.smmu) : -1,
     StreamID: route.kind === 'smmu' ? must(route.StreamID) : requesterID,
     SEC_SID: route.kind === 'smmu' ? securityState(must(usable(device.item['sec-sid']))) : NON_SECURE,
-    ...(device.host === undefined ? {} : { host: devices.indexOf(device.host) }),
+    ...(device.host === undefined ? {} : { host: realizeDevice(device.host, model) }),
   };
 }
 

@@ -63,8 +63,8 @@ export interface DeviceInstance {
   readonly smmu: number;
   readonly StreamID: number;
   readonly SEC_SID: SecurityState;
-  /** Of a vfio-pci: index of the host's device, whose accesses these are. */
-  readonly host?: number;
+  /** Of a vfio-pci: the host's device, whose accesses these are. */
+  readonly host?: DeviceInstance;
 }
 
 export interface Mapping {

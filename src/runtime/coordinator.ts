@@ -220,21 +220,27 @@ export class RunningMachine {
   /**
    * Plugs a device into the running machine (REQUIREMENTS A19).
    * @param description an item of `devices`, as the machine file has it: YAML text.
+   * A vfio-pci is a device of the host that is given to a guest.
    * @returns the device, or why it was refused: the rules are those of the machine file. After a refusal all is as before.
-   * @throws PlugError when no more devices can be plugged in.
+   * @throws PlugError when no more devices can be plugged in, or the host refuses.
    */
-  async plugDevice(description: string): Promise<PlugResult> {
-    return this.#hotplug.plug(description);
+  plugDevice(description: string): Promise<PlugResult> {
+    return this.#hotplug.plug(description, (device) =>
+      this.supervisor.guard(this.#hostOf(device).passThrough(device)),
+    );
   }
 
   /**
    * Unplugs a device, of the machine file or plugged in since: its DMA under way ends after the accesses in flight, its
    * stream ends where this machine's software programmed it, and its name, place and StreamID are free. An access that
-   * is stalled is in flight until software has resumed or terminated it.
+   * is stalled is in flight until software has resumed or terminated it. One that was passed through is the host's again.
    * @throws PlugError for a device that is not there, or with which something else is being done.
    */
   async unplugDevice(id: string): Promise<void> {
-    await this.#hotplug.unplug(id, (device) => this.#calls.endStream(device));
+    await this.#hotplug.unplug(id, async (device) => {
+      await this.#calls.endStream(device);
+      if (device.host !== undefined) await this.supervisor.guard(this.#hostOf(device).takeBack(device));
+    });
   }
 
   /**
@@ -316,6 +322,11 @@ export class RunningMachine {
       this.#pluggedPool?.destroy(),
       this.#software.destroy(),
     ]);
+  }
+
+  /** The thread of the physical SMMU of a device that is passed through. */
+  #hostOf({ host }: DeviceInstance): Remote<SmmuApi> {
+    return this.#workers.get(host!.smmu)!.api;
   }
 
   #spawn(index: number, { from, smmuThreads }: StartOptions): SmmuWorker {

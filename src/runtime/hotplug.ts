@@ -64,19 +64,27 @@ export class Hotplug {
     return [...this.#places.values()].map(({ device }) => device);
   }
 
-  /** @throws PlugError when no more devices can be plugged in. */
-  plug(description: string): PlugResult {
+  /**
+   * @param passThrough gives a device of the host to its guest; told why that cannot be, nobody has plugged anything in.
+   * @throws PlugError when no more devices can be plugged in, or the host refuses.
+   */
+  async plug(
+    description: string,
+    passThrough: (device: DeviceInstance) => Promise<string | undefined>,
+  ): Promise<PlugResult> {
     if (this.#free.length === 0)
       throw new PlugError(`${PLUGGED_DEVICES} devices are plugged in already: unplug one first`);
     const { accepted: device, diagnostics } = this.#rules.plug(description);
     if (device === undefined) return { diagnostics };
+    const place = this.#seat(device, this.#free.shift()!);
     if (device.host !== undefined) {
-      this.#rules.unplug(device.id);
-      throw new PlugError(
-        `device '${device.id}': in a running machine no device of the host is passed through`,
-      );
+      const refusal = await this.occupied(place, 'it is being passed through', passThrough(device));
+      if (refusal !== undefined) {
+        this.#unseat(place);
+        throw new PlugError(`device '${device.id}': ${refusal}`);
+      }
     }
-    this.#seat(device, this.#free.shift()!).presence.arrive();
+    place.presence.arrive();
     return { device, diagnostics };
   }
 
@@ -100,26 +108,24 @@ export class Hotplug {
 
   /**
    * Takes a device out once it has come to rest.
-   * @param endStream what software does then, before the place is free.
+   * @param end what software and host do then, before the place is free.
    * @throws PlugError
    */
-  async unplug(id: string, endStream: (device: DeviceInstance) => Promise<void>): Promise<void> {
-    const place = this.#find(id);
+  async unplug(id: string, end: (device: DeviceInstance) => Promise<void>): Promise<void> {
+    const place = this.#findOwn(id);
     if (place.occupation !== undefined && place.work === undefined) throw busy(id, place.occupation);
     place.occupation = 'it is being unplugged';
     const work = place.work;
     delete place.work;
     await place.presence.depart(this.#supervisor);
     await work;
-    await endStream(place.device);
-    this.#places.delete(id);
-    this.#rules.unplug(id);
-    if (place.index >= this.#view.machine.devices.length) this.#free.push(place.index);
+    await end(place.device);
+    this.#unseat(place);
   }
 
   /** A device that is there and free. @throws PlugError */
   device(id: string): Place {
-    const place = this.#find(id);
+    const place = this.#findOwn(id);
     if (place.occupation !== undefined) throw busy(id, place.occupation);
     return place;
   }
@@ -145,11 +151,27 @@ export class Hotplug {
     return place;
   }
 
+  #unseat({ device: { id }, index }: Place): void {
+    this.#places.delete(id);
+    this.#rules.unplug(id);
+    if (index >= this.#view.machine.devices.length) this.#free.push(index);
+  }
+
   #find(id: string): Place {
     const place = this.#places.get(id);
     if (place !== undefined) return place;
     const known = [...this.#places.keys()].join(', ');
     throw new PlugError(`no device is called '${id}'; there is ${known === '' ? 'none' : known}`);
+  }
+
+  /** A device that no guest has. */
+  #findOwn(id: string): Place {
+    const place = this.#find(id);
+    for (const { device } of this.#places.values()) {
+      if (device.host?.id === id)
+        throw new PlugError(`device '${id}' is a guest's: there it is '${device.id}'`);
+    }
+    return place;
   }
 
   #work(work: DeviceWork): Promise<DeviceResult> {

@@ -414,7 +414,7 @@ class Run {
       StreamID: hex(StreamID),
       SEC_SID: SECURITY_NAMES[SEC_SID],
       type,
-      host: this.#machine.devices[host ?? -1]?.id ?? null,
+      host: host?.id ?? null,
       accesses: sum('accesses'),
       bytes: sum('bytes'),
       aborts: sum('aborts'),

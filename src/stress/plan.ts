@@ -155,7 +155,7 @@ export function planStress(machine: Machine, seed: number): StressPlan {
     const first = streams.length;
     for (const [writer, device] of devices.entries()) {
       const { id, StreamID, host } = machine.devices[device]!;
-      const arrival = machine.devices[host ?? device]!;
+      const arrival = host ?? machine.devices[device]!;
       streams.push({
         ...{ device, name: id, StreamID, interface: index },
         arrival: { smmu: arrival.smmu, StreamID: arrival.StreamID },

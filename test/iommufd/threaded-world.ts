@@ -168,7 +168,7 @@ export class ThreadedWorld implements World {
   async access(access: Access, data: Uint8Array): Promise<Seen> {
     const { machine } = this.#machine.running;
     const device = machine.devices[this.#devices[access.device]!]!;
-    const { smmu, StreamID } = device.host === undefined ? device : machine.devices[device.host]!;
+    const { smmu, StreamID } = device.host ?? device;
     const attributes = { ...toTransaction(access, StreamID) };
     const lane = (this.#guest + access.device) % LANES;
     const reply = await this.#machine.access(lane, { smmu, attributes, data });
@@ -184,7 +184,18 @@ export class ThreadedWorld implements World {
     await this.#write(GBPA.offset, GBPA_UPDATE);
   }
 
-  async disturb(): Promise<void> {}
+  /** The device leaves and comes back, while the other guest goes on. */
+  async disturb(how: 'replug' | 'remap', device: number): Promise<void> {
+    const { running } = this.#machine;
+    const { id, requesterID, host } = running.machine.devices[this.#devices[device]!]!;
+    if (host === undefined || how === 'remap') return;
+    await running.unplugDevice(id);
+    const bus = `pcie.${id.at(0)}`;
+    const addr = `${((requesterID >> 3) & 0x1f).toString(16).padStart(2, '0')}.${requesterID & 7}`;
+    const description = `{ id: ${id}, type: vfio-pci, bus: ${bus}, addr: "${addr}", host: ${host.id} }`;
+    const { diagnostics } = await running.plugDevice(description);
+    if (diagnostics.length > 0) throw new Error(JSON.stringify(diagnostics));
+  }
 
   async #write(offset: number, value: number): Promise<void> {
     await this.writeRegister(offset, 4, BigInt(value));

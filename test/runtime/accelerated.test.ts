@@ -99,7 +99,7 @@ test("in process, both stages of a nested walk: the guest's addresses, then the 
   const nic = machine.devices.find(({ id }) => id === 'nic-a')!;
   const { tbu, config } = bootInProcess(machine)[nic.smmu]!;
   expect(config.id).toBe('host0');
-  const StreamID = machine.devices[nic.host!]!.StreamID;
+  const StreamID = nic.host!.StreamID;
   const request = {
     StreamID,
     SubstreamID: -1,

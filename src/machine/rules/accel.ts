@@ -76,7 +76,7 @@ export function checkAccel(model: Model, reporter: Reporter): void {
       ({ item, route }) => route.kind === 'smmu' && route.smmu === smmu && item.type.value === 'vfio-pci',
     );
     if (passed) checkCapabilities(smmu, reporter);
-    else checkAuto(smmu, reporter);
+    else if (!model.isRunning) checkAuto(smmu, reporter);
   }
 }
 

@@ -227,7 +227,7 @@ export class Lane {
   adopt(work: DeviceWork): LaneDevice {
     const own = work.plugged ?? this.view.machine.devices[work.device]!;
     // Who is passed through does DMA where the host's device is.
-    const device = own.host === undefined ? own : this.view.machine.devices[own.host]!;
+    const device = own.host ?? own;
     const tbu = device.smmu < 0 ? undefined : this.#tbu(device.smmu);
     return new LaneDevice(this.view, work, device, tbu, this.#stallLimitMs);
   }

@@ -5,12 +5,15 @@
  * SMMUs with one memory are of one guest: their devices share its nesting parent. The host's own devices are blocked.
  */
 import { NON_SECURE } from '../../arch/security.js';
+import { IommufdError } from '../../iommufd/errors.js';
 import { HostSmmu } from '../../iommufd/host-smmu.js';
 import { AcceleratedSmmu } from '../../iommufd/vsmmu/accelerated-smmu.js';
-import { VfioCore } from '../../iommufd/vsmmu/vfio-core.js';
+import { BindError } from '../../iommufd/vsmmu/guest-devices.js';
+import { VfioCore, type VfioDevice } from '../../iommufd/vsmmu/vfio-core.js';
+import type { DeviceInstance } from '../../machine/types.js';
 import type { TcuIo } from '../../smmu/tcu/tcu.js';
 import { SmmuDriver } from '../../software/driver.js';
-import { type SmmuPort, SpaceMemory } from '../../software/port.js';
+import { DriverError, type SmmuPort, SpaceMemory } from '../../software/port.js';
 import { kernelAllocator, LOG2_EVENTS } from '../boot-plan.js';
 import type { IommufdReport } from '../report/report.js';
 import { guestsOf, hostBase, type MachineView } from '../shared/shared-machine.js';
@@ -29,11 +32,13 @@ export class Hypervisor {
   readonly #view: MachineView;
   /** By address space. */
   readonly #cores = new Map<string, VfioCore>();
+  /** By the name that the device has in its guest. */
+  readonly #passed = new Map<string, VfioDevice>();
 
   /**
    * Enables the physical SMMU and binds every device that is passed through.
    * @param port the physical SMMU, which runs in `relax`.
-   * @throws DriverError, BindError.
+   * @throws DriverError, BindError, IommufdError.
    */
   constructor(view: MachineView, host: number, port: SmmuPort, wiring: (smmu: number) => GuestWiring) {
     const { machine } = view;
@@ -52,17 +57,28 @@ export class Hypervisor {
     this.#view = view;
     this.host = new HostSmmu({ id, driver, port, memory, allocator });
     for (const index of guestsOf(machine, host)) this.#addGuest(index, wiring(index));
-    for (const device of machine.devices) {
-      const guest = this.guests.get(device.smmu);
-      if (guest === undefined || device.host === undefined) continue;
-      const physical = machine.devices[device.host]!;
-      const core = this.#cores.get(machine.smmus[device.smmu]!.memory)!;
-      guest.bind(
-        device.requesterID,
-        core.open(this.host.probe(physical.id, physical.StreamID)),
-        device.StreamID,
-      );
+    for (const device of machine.devices) if (device.host?.smmu === host) this.#passThrough(device);
+  }
+
+  /** Gives a device of the host to a guest. @returns why that cannot be; all is then as before. */
+  passThrough(device: DeviceInstance): string | undefined {
+    try {
+      this.#passThrough(device);
+      return undefined;
+    } catch (error) {
+      if (error instanceof BindError || error instanceof IommufdError || error instanceof DriverError)
+        return error.message;
+      throw error;
     }
+  }
+
+  /** Takes a device away from its guest; it is blocked. */
+  takeBack({ id, smmu, requesterID }: DeviceInstance): void {
+    const vfio = this.#passed.get(id)!;
+    this.#passed.delete(id);
+    this.guests.get(smmu)!.unbind(requesterID);
+    this.#coreOf(smmu).close(vfio);
+    this.host.remove(vfio.device);
   }
 
   /** The iommufd of each guest. */
@@ -71,6 +87,27 @@ export class Hypervisor {
       ...{ smmu: this.host.id, memory },
       objects: iommufd.objects.list(),
     }));
+  }
+
+  /** @throws BindError, IommufdError, DriverError; nothing is kept then. */
+  #passThrough({ id, smmu, requesterID, StreamID, host }: DeviceInstance): void {
+    const guest = this.guests.get(smmu)!;
+    const core = this.#coreOf(smmu);
+    const device = this.host.probe(host!.id, host!.StreamID);
+    let vfio: VfioDevice | undefined;
+    try {
+      vfio = core.open(device);
+      guest.bind(requesterID, vfio, StreamID);
+    } catch (error) {
+      if (vfio !== undefined) core.close(vfio);
+      this.host.remove(device);
+      throw error;
+    }
+    this.#passed.set(id, vfio);
+  }
+
+  #coreOf(smmu: number): VfioCore {
+    return this.#cores.get(this.#view.machine.smmus[smmu]!.memory)!;
   }
 
   #addGuest(index: number, { io, registers }: GuestWiring): void {

@@ -1,5 +1,6 @@
 /** What the coordinator asks of an SMMU's thread, through comlink. Control only; everything else is in shared memory. */
 
+import type { DeviceInstance } from '../../machine/types.js';
 import type { TcuState } from '../../smmu/tcu/tcu.js';
 import type { IommufdReport } from '../report/report.js';
 
@@ -17,6 +18,10 @@ export interface SmmuApi {
   statistics(smmu: number): Promise<TcuStatistics>;
   /** What the host above this SMMU holds for each of its guests; nothing where there is none. */
   iommufds(): Promise<IommufdReport[]>;
+  /** Gives a device of this SMMU to a guest. Resolves with why that cannot be; all is then as before. */
+  passThrough(device: DeviceInstance): Promise<string | undefined>;
+  /** Takes it away from the guest. */
+  takeBack(device: DeviceInstance): Promise<void>;
   /** Does all that there is to do without new input, and tells where the TCU then stands. */
   save(): Promise<TcuState>;
 }

@@ -104,6 +104,8 @@ export class SmmuThread {
         ...(this.#guests.find((guest) => guest.index === smmu)?.smmu ?? this).tcu.counters,
       }),
       iommufds: async () => this.#hypervisor?.iommufds() ?? [],
+      passThrough: async (device) => this.#hypervisor!.passThrough(device),
+      takeBack: async (device) => this.#hypervisor!.takeBack(device),
       save: async () => {
         while (this.turn());
         return this.tcu.save();
