@@ -82,6 +82,12 @@ export class EventQueue {
     return flag >>> 0 !== this.#acknowledged;
   }
 
+  /** No record is in the queue now. */
+  get isEmpty(): boolean {
+    const mask = 2 ** (this.#log2Size + 1) - 1;
+    return (this.#registers.read('EVENTQ_PROD') & mask) === this.#cons;
+  }
+
   #read(index: number): EventRecord {
     const bytes = this.#memory.readBytes(this.#base + index * EVENT_BYTES, EVENT_BYTES);
     const words = new Uint32Array(bytes.buffer, bytes.byteOffset, EVENT_BYTES / 4);

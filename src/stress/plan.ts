@@ -11,12 +11,13 @@
  *
  * Of an accelerated SMMU all of these are the guest's, at the guest's addresses.
  */
-import { IDR0, IDR1, IDR5, S_IDR1 } from '../arch/id-registers.js';
+import { IDR0, IDR1, IDR5, S_IDR1, STALL_MODEL } from '../arch/id-registers.js';
 import { get } from '../arch/layout.js';
 import { NON_SECURE, SECURE, SECURITY_NAMES, SECURITY_STATES, type SecurityState } from '../arch/security.js';
 import type { Machine, MemoryRegion } from '../machine/types.js';
 import { homeRegion, hostsOf, regionAllocators } from '../runtime/boot-plan.js';
 import { hostBase } from '../runtime/shared/shared-machine.js';
+import { stallCapacity } from '../smmu/stalls.js';
 import { GRANULE_BITS, type Granule } from '../software/page-tables.js';
 import { Random } from './random.js';
 
@@ -52,6 +53,15 @@ export const STAGES: Readonly<Record<ContextKind, readonly Stage[]>> = {
   nested: [1, 2],
 };
 
+/** Which faults stall an access instead of terminating it. */
+export interface Stalls {
+  /** Of stage 1, by context. */
+  readonly stage1: readonly boolean[];
+  readonly stage2: boolean;
+  /** A stalled access can be ended as RAZ/WI. */
+  readonly razWi: boolean;
+}
+
 export interface FramePool {
   readonly space: SecurityState;
   readonly base: number;
@@ -67,6 +77,8 @@ export interface InterfacePlan {
   readonly granuleBytes: number;
   /** One entry for each of the {@link CONTEXTS}. */
   readonly contexts: readonly ContextKind[];
+  /** Undefined where no fault stalls. */
+  readonly stalls: Stalls | undefined;
   /** What its devices have for a SubstreamID; the first is -1, for none. */
   readonly substreams: readonly number[];
   /** Input address of slot 0, and the physical address of the window. */
@@ -170,6 +182,7 @@ export function planStress(machine: Machine, seed: number): StressPlan {
       granuleBytes,
       contexts: contextsOf(kindsOf(machine, smmu, security), random),
       substreams: substreamsOf(machine, smmu),
+      stalls: stallsOf(machine, smmu, security, random),
       window,
       hostOffset: hostOffset(machine, homeRegion(machine, smmu, NON_SECURE)),
       pools,
@@ -250,6 +263,29 @@ function kindsOf(machine: Machine, smmu: number, security: SecurityState): Conte
     : stage1
       ? ['stage1']
       : ['stage2'];
+}
+
+function stallsOf(
+  machine: Machine,
+  smmu: number,
+  security: SecurityState,
+  random: Random,
+): Stalls | undefined {
+  const { accel, config } = machine.smmus[smmu]!;
+  const { idr } = config;
+  // An accelerated SMMU's guest is never told of a stall.
+  if (accel !== undefined) return undefined;
+  const words = [security === SECURE ? idr.S_IDR0 : idr.IDR0];
+  const model = get(words, IDR0.fields.STALL_MODEL);
+  const devices = machine.devices.filter((device) => device.smmu === smmu).length;
+  // A stalled access must get another STAG than the one before it: the checker tells them apart by that.
+  if (model === STALL_MODEL.terminate || stallCapacity(idr) < 2 * devices) return undefined;
+  const isForced = model === STALL_MODEL.forced;
+  return {
+    stage1: Array.from({ length: CONTEXTS }, () => isForced || random.chance(50)),
+    stage2: isForced || random.chance(50),
+    razWi: get([idr.IDR0], IDR0.fields.TERM_MODEL) === 0,
+  };
 }
 
 function substreamsOf(machine: Machine, smmu: number): number[] {

@@ -20,7 +20,7 @@ import {
 } from '../../src/stress/checker/legal.js';
 
 /** Privileged read. */
-const EVENT = { iova: 0x1234_5640, access: 0b101, events: 0, started: 0 };
+const EVENT = { iova: 0x1234_5640, access: 0b101, events: 0, started: 0, stag: -1 };
 const ipa = (context: number, _: number, CLASS: number) =>
   0x8_0000_0000 + context * 0x1000 + CLASS * 0x1_0000;
 const words = (expected: number, access = EVENT.access) => [

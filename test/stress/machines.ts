@@ -47,6 +47,11 @@ export function notingOverlay(): Machine {
   return load(OVERLAY.replace('stage: nested,', 'stage: nested, httu: dirty,'), 'overlay.yaml');
 }
 
+/** The same, with faults that stall. */
+export function stallingOverlay(): Machine {
+  return load(OVERLAY.replace('stage: nested,', 'stage: nested, stall-model: stall,'), 'overlay.yaml');
+}
+
 /** Runs a machine again and again, in the same memory. */
 export function runner(machine: Machine): (options: DeterministicOptions) => DeterministicReport {
   let memory = GuestMemory.create(machine.regions);

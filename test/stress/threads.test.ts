@@ -32,7 +32,7 @@ function stress(
 }
 
 describe('H1, H2: profile everything in threads', { timeout: 60_000 + CLEAN_MS }, () => {
-  it.each(['virt-3-smmus', 'secure-island', 'accelerated'])(
+  it.each(['virt-3-smmus', 'secure-island', 'accelerated', 'demand-paging'])(
     '%s: nothing is found, and every access is judged',
     async (name) => {
       // With substreams, which none of the files asks for.
@@ -68,11 +68,17 @@ describe('H3: a built-in fault in threads', () => {
     },
   );
 
+  it('of the software, skip-resume, is found', async () => {
+    const report = await stress('demand-paging', FAULTY_MS, { mutate: 'skip-resume' });
+    expect(report).toMatchObject({ ok: false, end: 'done', failure: null });
+    expect(report.findings).not.toEqual([]);
+  });
+
   it('of the software, skip-tlbi, is found, and told with the missing command (H4)', async () => {
     const report = await stress('virt-3-smmus', FAULTY_MS, { mutate: 'skip-tlbi' });
     const details = report.findings
       .filter(({ kind }) => kind.startsWith('stale'))
       .flatMap((one) => one.details);
-    expect(details.join('\n')).toMatch(/CMD_TLBI_\w+ .* is missing/);
+    expect(details.join('\n')).toMatch(/CMD_TLBI_\w+.* is missing/);
   });
 });

@@ -8,6 +8,7 @@ import type { CommandWords } from '../../software/commands.js';
 import type { Alternative } from '../checker/ledger.js';
 import { DISABLED_ABORT, DISABLED_BYPASS, TRANSLATING } from '../checker/legal.js';
 import type { Operation } from './command-flow.js';
+import type { EventWork } from './event-work.js';
 import type { SoftwareKit } from './kit.js';
 import { idleTalk } from './scopes.js';
 
@@ -22,12 +23,14 @@ const ILLEGAL_OPCODE = 0xff;
 
 export class ControlWork {
   readonly #kit: SoftwareKit;
+  readonly #events: EventWork;
   /** GBPA.ABORT as it is. */
   #aborts: boolean;
 
-  constructor(kit: SoftwareKit) {
+  constructor(kit: SoftwareKit, events: EventWork) {
     const { registers } = kit;
     this.#kit = kit;
+    this.#events = events;
     this.#aborts = (registers.read('GBPA') & registers.encode('GBPA', { ABORT: 1 })) !== 0;
     this.#declare([ENABLED]);
   }
@@ -36,7 +39,7 @@ export class ControlWork {
   *toggle(): Operation {
     const { random } = this.#kit;
     this.#declare([ENABLED, this.#disabled()]);
-    yield* this.#writeCR0({ ...ON, SMMUEN: 0 });
+    yield* this.#events.endStalls(this.#kit.own.streams, this.#writeCR0({ ...ON, SMMUEN: 0 }));
     this.#declare([this.#disabled()]);
     yield* this.#pause(PAUSE_MAX);
     if (random.chance(50)) {

@@ -5,11 +5,11 @@
 import { NON_SECURE } from '../../arch/security.js';
 import type { AddressSpaces } from '../../runtime/shared/shared-machine.js';
 import type { Origin } from '../../smmu/tbu/origin.js';
-import { ABORT, OK, type Outcome, Transaction } from '../../smmu/transaction.js';
+import { ABORT, OK, type Outcome, STALL, Transaction } from '../../smmu/transaction.js';
 import { AccessChecker, NO_TENURE } from '../checker/access-checker.js';
 import type { Report } from '../checker/finding.js';
 import type { AccessLog, Ledger } from '../checker/ledger.js';
-import { STREAM_TRANSLATES } from '../checker/legal.js';
+import { accessBit, accessesOf, STREAM_TRANSLATES } from '../checker/legal.js';
 import { LINE_WORDS, lineStride, writeLine } from '../checker/pattern.js';
 import { LINE_BYTES, LINES, SLOTS, type StreamPlan, type StressPlan } from '../plan.js';
 import { Random } from '../random.js';
@@ -22,6 +22,8 @@ const STRAY_PERCENT = 5;
 /** Accesses to where an access went lately, and to where the software is changing something. */
 const RECENT_PERCENT = 20;
 const CONTESTED_PERCENT = 25;
+/** Accesses that do not care whether they fault, where faults stall. */
+const CARELESS_PERCENT = 5;
 const TWO_32 = 0x1_0000_0000;
 /** Generators of the devices are apart from those of the software. */
 const DEVICE_CHANCE = 1000;
@@ -33,6 +35,8 @@ export interface TbuLink {
   /** Closes it: what CMD_SYNC waits for is over. */
   end(): void;
   translate(transaction: Transaction): Outcome;
+  /** Asks about an access that is stalled: undefined while nothing has become of it, STALL when it has stalled anew. */
+  resume(transaction: Transaction): Outcome | undefined;
   /** What the TLB entry was filled from that answers a transaction; undefined without one, or where nobody takes it down. */
   origin?(transaction: Transaction): Origin | undefined;
   /** What an access reaches once it is translated. */
@@ -57,6 +61,8 @@ export class DmaActor implements Actor {
   readonly #window: number;
   readonly #granuleBytes: number;
   readonly #stride: number;
+  /** Faults may stall. */
+  readonly #stalls: boolean;
   readonly #link: TbuLink;
   readonly #ledger: Ledger;
   /** By substream. */
@@ -71,15 +77,22 @@ export class DmaActor implements Actor {
   readonly #recent = [0, 1, 2];
   #batch = -1;
   #stopped = false;
+  // The access that is under way.
+  #slot = 0;
+  #line = 0;
+  #iova = 0;
+  #substream = 0;
+  #held = false;
 
   constructor(setup: DmaSetup) {
     const { plan, ledger } = setup;
     this.#stream = plan.streams[setup.stream]!;
-    const { security, window, granuleBytes, substreams } = plan.interfaces[this.#stream.interface]!;
+    const { security, window, granuleBytes, substreams, stalls } = plan.interfaces[this.#stream.interface]!;
     this.name = this.#stream.name;
     this.#window = window;
     this.#granuleBytes = granuleBytes;
     this.#stride = lineStride(granuleBytes);
+    this.#stalls = stalls !== undefined;
     this.#link = setup.link;
     this.#ledger = ledger;
     this.#substreams = substreams;
@@ -101,8 +114,17 @@ export class DmaActor implements Actor {
     return this.statistics.accesses;
   }
 
+  get inBatch(): boolean {
+    return this.#batch >= 0;
+  }
+
+  /** Its access is stalled: it makes no other until that is over. */
+  get isHeld(): boolean {
+    return this.#held;
+  }
+
   get atRest(): boolean {
-    return this.#batch < 0;
+    return !this.inBatch && !this.#held;
   }
 
   stop(): void {
@@ -117,15 +139,17 @@ export class DmaActor implements Actor {
       this.#batch = -1;
     } else {
       this.#batch--;
-      this.#access();
+      if (this.#held) this.#resume();
+      else this.#access();
+      if (this.#held) this.#batch = 0;
     }
     return 'worked';
   }
 
   #begin(): Progress {
     // Without room for what is to be expected, the software is behind: it must look at its events first.
-    if (this.#stopped || !this.#log.hasRoom(BATCH_MAX)) return 'idle';
-    this.#batch = 1 + this.#random.below(BATCH_MAX);
+    if ((this.#stopped && !this.#held) || !this.#log.hasRoom(2 * BATCH_MAX)) return 'idle';
+    this.#batch = this.#held ? 1 : 1 + this.#random.below(BATCH_MAX);
     this.#link.begin();
     return 'worked';
   }
@@ -134,7 +158,10 @@ export class DmaActor implements Actor {
     const random = this.#random;
     const transaction = this.#transaction;
     const substream = this.#anySubstream();
-    const slot = this.#anySlot(this.#cells[substream]!);
+    const cell = this.#cells[substream]!;
+    const isCareful = this.#stalls && !random.chance(CARELESS_PERCENT);
+    const any = this.#anySlot(cell);
+    const slot = isCareful ? this.#find(cell, any, false) : any;
     // With more streams than lines, the last ones have none of their own.
     const write = this.#stream.writer < LINES && random.chance(50);
     const line = write ? this.#ownLine() : random.below(LINES);
@@ -145,14 +172,49 @@ export class DmaActor implements Actor {
     transaction.write = write;
     transaction.privileged = random.chance(50);
     transaction.instruction = !write && random.chance(30);
+    if (isCareful) this.#permit(cell, slot);
+    this.#slot = slot;
+    this.#line = line;
+    this.#iova = iova;
+    this.#substream = substream;
     this.#log.start();
     this.#checker?.begin(slot, substream);
-    const outcome = this.#link.translate(transaction);
-    const tenure = this.#checker?.translated(transaction, iova, slot) ?? NO_TENURE;
-    const done = outcome === OK ? this.#move(slot, line, tenure) : outcome;
+    this.#conclude(this.#link.translate(transaction));
+  }
+
+  /** Asks what has become of a stalled access; it is retried here and now, if it is. */
+  #resume(): void {
+    this.#checker?.begin(this.#slot, this.#substream);
+    const outcome = this.#link.resume(this.#transaction);
+    if (outcome === undefined) return;
+    this.#checker?.released(this.#transaction, outcome, this.#iova);
+    this.#conclude(outcome);
+  }
+
+  #conclude(outcome: Outcome): void {
+    this.#held = outcome === STALL;
+    if (this.#held) {
+      this.#checker?.stalled(this.#transaction, this.#iova);
+      return;
+    }
+    const slot = this.#slot;
+    const tenure = this.#checker?.translated(this.#transaction, this.#iova, slot) ?? NO_TENURE;
+    const done = outcome === OK ? this.#move(slot, this.#line, tenure) : outcome;
     this.#count(done);
-    if (done !== OK) this.#checker?.failed(transaction, done, iova, slot);
+    if (done !== OK) this.#checker?.failed(this.#transaction, done, this.#iova, slot);
     this.#log.finish();
+  }
+
+  /** A device that a fault may stall for long makes mostly accesses that the page permits. */
+  #permit(cell: number, slot: number): void {
+    const ledger = this.#ledger;
+    if (ledger.what(cell) !== STREAM_TRANSLATES) return;
+    const page = ledger.slotCell(this.#stream.interface, ledger.detail(cell), slot);
+    const { write, instruction, privileged } = this.#transaction;
+    if ((accessesOf(ledger.detail(page)) & accessBit(write, instruction, privileged)) !== 0) return;
+    this.#transaction.write = false;
+    this.#transaction.instruction = false;
+    this.#transaction.privileged = true;
   }
 
   /** Mostly one that translates: a device knows its substreams. */

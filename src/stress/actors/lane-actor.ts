@@ -27,7 +27,7 @@ export class LaneActor implements Actor {
   step(): Progress {
     const device = this.#devices[this.#turn]!;
     const progress = device.step();
-    if (device.atRest) this.#turn = (this.#turn + 1) % this.#devices.length;
+    if (!device.inBatch) this.#turn = (this.#turn + 1) % this.#devices.length;
     return progress;
   }
 }

@@ -37,6 +37,8 @@ const BATCHES_PER_PUBLICATION = 32;
 /** Turns without work before the thread sleeps. */
 const IDLE_TURNS = 64;
 const NAP_MS = 0.1;
+/** A device that is stalled for longer will never go on. */
+const STUCK_MS = 10_000;
 
 class StressDevice {
   readonly #actor: DmaActor;
@@ -47,7 +49,11 @@ class StressDevice {
   readonly #latency: Int32Array;
   readonly #translation: TranslationCounts = { hits: 0, misses: 0, walks: 0, events: 0 };
   readonly #accesses: number;
+  readonly #report: Report;
   #batches = 0;
+  #isStopped = false;
+  #isStuck = false;
+  #heldSince: number | undefined;
 
   constructor(view: MachineView, share: LaneShare, stream: number, tbu: LaneTbu, faults: Faults) {
     const { plan, options } = share;
@@ -61,6 +67,7 @@ class StressDevice {
     const link = isPassedThrough
       ? new PassedThroughLink(direct, own, above, view.spacesOf(above.smmu))
       : direct;
+    this.#report = findingsReport(() => control.raiseFlag(control.offsets.stop), stream);
     this.#actor = new DmaActor({
       plan,
       stream,
@@ -68,7 +75,7 @@ class StressDevice {
       ledger: new Ledger(plan, share.ledger),
       seed: options.seed,
       check: options.check,
-      report: findingsReport(() => control.raiseFlag(control.offsets.stop), stream),
+      report: this.#report,
     });
     this.#stream = stream;
     this.#tbu = tbu;
@@ -79,12 +86,18 @@ class StressDevice {
     this.#accesses = share.accesses;
   }
 
-  /** Has done all that it was asked for. Between two turns it is at rest. */
+  /** Has done all that it was asked for, or is to do no more, and nothing of it is stalled. */
   get isDone(): boolean {
-    return this.#actor.operations >= this.#accesses;
+    if (this.#isStuck) return true;
+    return this.#actor.atRest && (this.#isStopped || this.#actor.operations >= this.#accesses);
   }
 
-  /** One batch, if there may be one. @returns whether there was. */
+  stop(): void {
+    this.#isStopped = true;
+    this.#actor.stop();
+  }
+
+  /** One batch, if there may be one. @returns whether it got on. */
   turn(): boolean {
     const actor = this.#actor;
     if (this.isDone || actor.step() === 'idle') return false;
@@ -93,11 +106,29 @@ class StressDevice {
       actor.step();
       recordLatency(this.#latency, (performance.now() - began) * 1e6);
     }
-    while (!actor.atRest) actor.step();
+    while (actor.inBatch) actor.step();
     this.#tbu.publish(this.#translation);
     this.#batches++;
     if (this.#batches % BATCHES_PER_PUBLICATION === 0) this.publish();
-    return true;
+    this.#watch();
+    return !actor.isHeld;
+  }
+
+  /** A stalled access of which nothing becomes for so long is lost. */
+  #watch(): void {
+    if (!this.#actor.isHeld) {
+      this.#heldSince = undefined;
+      return;
+    }
+    this.#heldSince ??= performance.now();
+    if (performance.now() - this.#heldSince < STUCK_MS) return;
+    this.#isStuck = true;
+    this.#report({
+      kind: 'stuck-access',
+      actor: this.#actor.name,
+      summary: `an access is stalled, and nothing has become of it within ${STUCK_MS / 1000} s`,
+      details: [],
+    });
   }
 
   publish(): void {
@@ -144,8 +175,9 @@ export function stressLane(share: LaneShare): void {
 function drive(devices: readonly StressDevice[], control: Control, life: ThreadLife): void {
   const interrupt = new Signal(control.words, control.offsets.interrupt);
   let idleTurns = 0;
-  while (!control.stopRequested && !control.hasFailed) {
+  while (!control.hasFailed) {
     life.beat();
+    if (control.stopRequested) for (const device of devices) device.stop();
     const seen = interrupt.count;
     let worked = false;
     for (const device of devices) worked = device.turn() || worked;

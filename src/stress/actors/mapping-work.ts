@@ -96,6 +96,17 @@ export class MappingWork {
     }
   }
 
+  /** Maps what an input address misses, in every context: which of them it was, a record does not say. */
+  *repair(iova: bigint): Operation {
+    const { own, contexts } = this.#kit;
+    const slot = Math.floor((Number(iova) - own.window) / own.granuleBytes);
+    if (slot < 0 || slot >= SLOTS) return;
+    for (const context of contexts.keys()) {
+      for (const stage of this.#missing(context, slot))
+        yield* this.#mapSlot(context, slot, stage, this.#anyPermissions(stage));
+    }
+  }
+
   *#mapSlot(context: number, slot: number, stage: Stage, permissions: Permissions): Operation {
     const { pages, own } = this.#kit;
     const before = this.#slots[context]![slot]!;

@@ -9,7 +9,7 @@ import type { EventChannel } from '../../smmu/maintenance.js';
 import type { Origin } from '../../smmu/tbu/origin.js';
 import type { Tbu } from '../../smmu/tbu/tbu.js';
 import type { Tcu } from '../../smmu/tcu/tcu.js';
-import { OK, type Outcome, type Transaction } from '../../smmu/transaction.js';
+import { OK, type Outcome, STALL, type Transaction } from '../../smmu/transaction.js';
 import type { SmmuPort } from '../../software/port.js';
 import type { InterfacePlan, StreamPlan } from '../plan.js';
 import type { Actor, Progress } from './actor.js';
@@ -165,6 +165,14 @@ export class GuardedLink implements TbuLink {
   translate(transaction: Transaction): Outcome {
     return this.#tbu.translate(transaction);
   }
+
+  resume(transaction: Transaction): Outcome | undefined {
+    const { stag } = transaction;
+    const { stalls } = this.#tbu.counters;
+    const outcome = this.#tbu.resume(transaction);
+    const isAnew = transaction.stag !== stag || this.#tbu.counters.stalls !== stalls;
+    return outcome === STALL && !isAnew ? undefined : outcome;
+  }
 }
 
 /** The way of a device that is passed through: it arrives at the physical SMMU, and is spoken of in its guest's terms. */
@@ -197,6 +205,11 @@ export class PassedThroughLink implements TbuLink {
     transaction.StreamID = StreamID;
     if (outcome === OK) transaction.pa -= this.#hostOffset;
     return outcome;
+  }
+
+  /** Above an accelerated SMMU nothing stalls. */
+  resume(): undefined {
+    return undefined;
   }
 }
 
@@ -242,6 +255,10 @@ export class MeteredLink implements TbuLink {
   translate(transaction: Transaction): Outcome {
     this.#watch(transaction);
     return this.#link.translate(transaction);
+  }
+
+  resume(transaction: Transaction): Outcome | undefined {
+    return this.#link.resume(transaction);
   }
 
   origin(transaction: Transaction): Origin | undefined {

@@ -22,12 +22,15 @@ import { Random } from '../random.js';
 import { type Actor, noSoftwareStatistics, type Progress, type SoftwareStatistics } from './actor.js';
 import { CommandFlow, type Operation } from './command-flow.js';
 import { ControlWork } from './control-work.js';
+import { EventWork } from './event-work.js';
 import type { SoftwareKit, StressContext } from './kit.js';
 import { MappingWork } from './mapping-work.js';
 import { StreamWork } from './stream-work.js';
 
 /** Generators of the software are apart from those of the devices. */
 const SOFTWARE_CHANCE = 1;
+/** How often the software looks at its events first where somebody may be stalled. */
+const ANSWER_PERCENT = 50;
 /** Small queues wrap and overflow often. */
 const LOG2_COMMANDS = 5;
 const LOG2_EVENTS = 5;
@@ -64,6 +67,7 @@ export class SoftwareActor implements Actor {
   readonly #own: InterfacePlan;
   readonly #contexts: StressContext[] = [];
   #work: Readonly<Record<OperationName, () => Operation>> | undefined;
+  #eventWork: EventWork | undefined;
   #current: Operation | undefined;
   #operations = 0;
   #stopped = false;
@@ -111,8 +115,10 @@ export class SoftwareActor implements Actor {
     if (below !== undefined) this.#mapStructures(below);
     const mappings = new MappingWork(kit);
     mappings.prepare();
-    const streams = new StreamWork(kit);
-    const controls = new ControlWork(kit);
+    const events = new EventWork(kit, this.statistics, (iova) => mappings.repair(iova));
+    this.#eventWork = events;
+    const streams = new StreamWork(kit, events);
+    const controls = new ControlWork(kit, events);
     this.#work = {
       map: () => mappings.map(),
       unmap: () => mappings.unmap(),
@@ -128,7 +134,7 @@ export class SoftwareActor implements Actor {
       'neglect-events': () => controls.neglect(),
       talk: () => controls.talk(),
       err: () => controls.err(),
-      'drain-events': () => this.#settleEvents(),
+      'drain-events': () => events.settle(),
     };
   }
 
@@ -146,7 +152,8 @@ export class SoftwareActor implements Actor {
 
   step(): Progress {
     if (this.#current === undefined) {
-      if (this.#stopped) return 'idle';
+      // Devices come to rest only when nothing of theirs is stalled.
+      if (this.#stopped && !this.#eventWork!.isPending) return 'idle';
       this.#current = this.#choose();
     }
     const { done, value } = this.#current.next();
@@ -167,33 +174,16 @@ export class SoftwareActor implements Actor {
   }
 
   *#finish(): Operation {
-    yield* this.#settleEvents();
+    yield* this.#eventWork!.settle();
     this.#pages.sweep();
   }
 
   #choose(): Operation {
-    const name = OPERATIONS[this.#random.weighted(this.#weights)]!;
+    const random = this.#random;
+    const mustLook = this.#eventWork!.isPending && (this.#stopped || random.chance(ANSWER_PERCENT));
+    const name = mustLook ? 'drain-events' : OPERATIONS[random.weighted(this.#weights)]!;
     this.statistics.operations[name] = (this.statistics.operations[name] ?? 0) + 1;
     return this.#work![name]();
-  }
-
-  /** Empties the Event queue and lets nothing be missing that was expected before. */
-  *#settleEvents(): Operation {
-    yield* this.#drain();
-    this.#events?.mark();
-    yield* this.#flow.sync([]);
-    yield* this.#drain();
-    this.#events?.settle();
-  }
-
-  *#drain(): Operation {
-    const { records, overflow } = this.#driver.events.drain();
-    this.statistics.events += records.length;
-    if (overflow) this.statistics.overflows++;
-    // Looked at in any case: a read returns when EVENTQ_CONS has arrived, and until then what is lost raises no flag.
-    const lost = this.#driver.events.hasOverflowed || overflow;
-    this.#events?.drained(records, lost);
-    yield 'worked';
   }
 
   /** @param below stage 2 of the nested contexts. */

@@ -3,7 +3,7 @@
  * substream by substream, by its CDs; is bypassed, aborted or invalid for a while; and its level 2 table moves.
  */
 import { CDTable } from '../../software/cd-table.js';
-import { cfgiSTE } from '../../software/commands.js';
+import { type CommandWords, cfgiSTE, stallTerm } from '../../software/commands.js';
 import {
   ABORT_STE,
   BYPASS_STE,
@@ -26,6 +26,7 @@ import {
 } from '../checker/legal.js';
 import type { ContextKind } from '../plan.js';
 import type { Operation } from './command-flow.js';
+import type { EventWork } from './event-work.js';
 import type { SoftwareKit } from './kit.js';
 import { anyCfgiCD, anyCfgiSTE } from './scopes.js';
 
@@ -102,11 +103,13 @@ function legalCD({ table, contexts }: CDs, index: number): Alternative {
 
 export class StreamWork {
   readonly #kit: SoftwareKit;
+  readonly #events: EventWork;
   readonly #streams: readonly Stream[];
 
   /** Attaches every stream to the first context, before any device starts. */
-  constructor(kit: SoftwareKit) {
+  constructor(kit: SoftwareKit, events: EventWork) {
     this.#kit = kit;
+    this.#events = events;
     this.#streams = kit.own.streams.map((index) => {
       const { StreamID } = kit.plan.streams[index]!;
       return { index, StreamID, now: { what: 'invalid' } };
@@ -122,11 +125,20 @@ export class StreamWork {
 
   /** Any other state of a stream: another context, bypass, abort, invalid; or back to translating. */
   *configure(): Operation {
-    const { random } = this.#kit;
+    const { random, own } = this.#kit;
     const stream = random.pick(this.#streams);
     const translates = 'cds' in stream.now || 'context' in stream.now;
     if (!translates || random.chance(50)) return yield* this.switchSTE(stream);
-    yield* this.#changeSTE(stream, { what: random.pick(['bypasses', 'aborts', 'invalid'] as const) });
+    const what = random.pick(['bypasses', 'aborts', 'invalid'] as const);
+    yield* this.#changeSTE(stream, { what });
+    // While its STE terminates all that is new, what is stalled can be ended at once (4.7.2).
+    if (what === 'bypasses' || own.stalls === undefined || random.chance(50)) return;
+    const command = stallTerm(stream.StreamID, own.security);
+    yield* this.#events.endStalls([stream.index], this.#say(command));
+  }
+
+  *#say(command: CommandWords): Operation {
+    yield* this.#kit.flow.sync([command]);
   }
 
   /** Lets a stream translate by another context, by its STE: CDs that nothing uses are filled in first. */
@@ -216,8 +228,8 @@ export class StreamWork {
 
   #cdWords(context: number): Uint32Array {
     const { tables, ASID } = this.#kit.contexts[context]!.context;
-    const { forcedStall, HTTU } = this.#kit.driver.features;
-    return contextDescriptor(tables, ASID, forcedStall, HTTU);
+    const { own, driver } = this.#kit;
+    return contextDescriptor(tables, ASID, own.stalls?.stage1[context] === true, driver.features.HTTU);
   }
 
   #steWords(state: State): Uint32Array {
@@ -242,9 +254,9 @@ export class StreamWork {
   }
 
   #stage2(context: number): Uint32Array {
-    const { contexts, driver } = this.#kit;
+    const { contexts, own } = this.#kit;
     const { stage2, VMID } = contexts[context]!;
-    return stage2STE(stage2!, VMID, driver.features.forcedStall);
+    return stage2STE(stage2!, VMID, own.stalls?.stage2 === true);
   }
 
   #declareNow(stream: Stream): void {

@@ -3,8 +3,17 @@
  * access's beginning and its end.
  */
 import { SECURITY_NAMES, type SecurityState } from '../../arch/security.js';
+import { NO_STAG } from '../../smmu/stalls.js';
 import type { Origin } from '../../smmu/tbu/origin.js';
-import { OK, OUTCOME_NAMES, type Outcome, type Transaction } from '../../smmu/transaction.js';
+import {
+  ABORT,
+  OK,
+  OUTCOME_NAMES,
+  type Outcome,
+  RAZ_WI,
+  STALL,
+  type Transaction,
+} from '../../smmu/transaction.js';
 import type { StreamStatistics } from '../actors/actor.js';
 import { CONTEXTS, type InterfacePlan, LINES, SLOTS, type StreamPlan, type StressPlan } from '../plan.js';
 import {
@@ -13,6 +22,7 @@ import {
   BAD_SUBSTREAM,
   bit,
   DISABLED,
+  isStage2,
   NO_EVENT,
   PERMISSION,
   S2_PERMISSION,
@@ -21,7 +31,7 @@ import {
   TRANSLATION,
 } from './expected-event.js';
 import type { FindingKind, Legal, Report } from './finding.js';
-import { type AccessLog, ANY_EVENT, type Ledger } from './ledger.js';
+import { type AccessLog, ANSWER_RAZ_WI, ANSWER_RETRY, ANY_EVENT, type Ledger } from './ledger.js';
 import {
   ACCESS_INSTRUCTION,
   ACCESS_PRIVILEGED,
@@ -89,13 +99,25 @@ export class AccessChecker {
   readonly #tenures = new Int32Array(CANDIDATES_MAX);
   readonly #accesses = new Int32Array(CANDIDATES_MAX);
   #count = 0;
-  /** Some alternative aborts the access with this event. */
+  /** Some alternative aborts the access with this event, or stalls it. */
   #aborts = 0;
+  #stalls = 0;
   #translates = false;
   readonly #contexts = new Uint8Array(CONTEXTS);
 
   /** Last sequence number that this device wrote, by slot, line and tenure: [tenure, sequence] pairs. */
   readonly #written = new Int32Array(SLOTS * LINES * TENURES_PER_SLOT * 2);
+
+  // A stalled access (IHI 0070 3.12.2): what its record may be, and what the software had said when it stalled.
+  #heldEvents = 0;
+  #heldStag = 0;
+  #heldAnswers = 0;
+  #heldTerminations = 0;
+  #answers = 0;
+  #terminations = 0;
+  /** How the software has ended it, and that it may have been ended otherwise. */
+  #demanded: Outcome | undefined;
+  #mayEnd = false;
 
   /** The access that is being judged. */
   #slot = 0;
@@ -125,6 +147,12 @@ export class AccessChecker {
     this.#slot = slot;
     this.#substream = substream;
     this.#cell = this.#cells[substream]!;
+    this.#demanded = undefined;
+    this.#mayEnd = false;
+    if (this.#plan.stalls !== undefined) {
+      this.#answers = this.#log.answers;
+      this.#terminations = this.#log.terminations;
+    }
     this.#interfaceVersion = ledger.version(ledger.interfaceCell(this.#index));
     this.#streamVersion = ledger.version(this.#cell);
     for (let context = 0; context < CONTEXTS; context++) {
@@ -132,9 +160,49 @@ export class AccessChecker {
     }
   }
 
+  /** The access is held, since it began or anew. */
+  stalled(transaction: Transaction, iova: number): void {
+    let events = ANY_EVENT;
+    if (this.#collect(transaction, iova)) {
+      events = this.#stalls;
+      if (events === 0) {
+        this.#found('wrong-outcome', transaction, iova, `stalled, though slot ${this.#slot} permits it`);
+        events = ANY_EVENT;
+      }
+    }
+    // One that waits in front of the SMMU has no record yet.
+    this.#heldEvents = transaction.stag === NO_STAG ? 0 : events;
+    this.#heldStag = transaction.stag;
+    this.#heldAnswers = this.#answers;
+    this.#heldTerminations = this.#terminations;
+  }
+
+  /** It is held no longer, or stalled anew: now it is known whether the software has seen its record. */
+  released(transaction: Transaction, outcome: Outcome, iova: number): void {
+    const { answers, terminations } = this.#log;
+    const { answer, stag } = this.#log.lastAnswer;
+    const given = (answers - this.#heldAnswers) | 0;
+    // An answer that came while it was retried, and stalled anew, may be to the new record.
+    const isNew = outcome === STALL && given === 1 && stag !== this.#heldStag;
+    const isAnswered = given > 0 && !isNew;
+    if (this.#heldEvents !== 0) {
+      const events = isAnswered ? this.#heldEvents : this.#heldEvents | bit(NO_EVENT);
+      this.#expect(transaction, iova, events, this.#heldStag);
+    }
+    if (isAnswered && !isNew && outcome === STALL) this.#answers = (this.#heldAnswers + 1) | 0;
+    if (isAnswered && outcome !== STALL && answer !== ANSWER_RETRY)
+      this.#demanded = answer === ANSWER_RAZ_WI ? RAZ_WI : ABORT;
+    this.#mayEnd =
+      !isAnswered && (terminations !== this.#heldTerminations || (this.#heldTerminations & 1) !== 0);
+  }
+
   /** @returns the tenure of the page that a translation leads to; {@link NO_TENURE} where it must not, or cannot be judged. */
   translated(transaction: Transaction, iova: number, slot: number): number {
     if (transaction.outcome !== OK) return NO_TENURE;
+    if (this.#demanded !== undefined) {
+      this.#found('wrong-outcome', transaction, iova, 'went on, though CMD_RESUME has terminated it');
+      return NO_TENURE;
+    }
     if (!this.#collect(transaction, iova)) {
       this.#statistics.unjudged++;
       return NO_TENURE;
@@ -160,6 +228,10 @@ export class AccessChecker {
 
   /** When everything of the access is over, and it did not succeed. */
   failed(transaction: Transaction, outcome: Outcome, iova: number, slot: number): void {
+    if (this.#demanded === outcome) {
+      this.#statistics.checked++;
+      return;
+    }
     if (!this.#collect(transaction, iova)) {
       this.#statistics.unjudged++;
       // Whatever event it caused cannot be told to be wrong.
@@ -167,7 +239,8 @@ export class AccessChecker {
       return;
     }
     this.#statistics.checked++;
-    if (this.#aborts === 0 || transaction.outcome === OK) {
+    // No fault is configured to end as RAZ/WI: that is the software's to say.
+    if (this.#aborts === 0 || outcome === RAZ_WI || transaction.outcome === OK) {
       const how = `${OUTCOME_NAMES[outcome]}, though slot ${slot} permits it`;
       this.#found('wrong-outcome', transaction, iova, how);
       this.#expect(transaction, iova, ANY_EVENT);
@@ -230,7 +303,8 @@ export class AccessChecker {
     const { write, instruction, privileged } = transaction;
     this.#need = accessBit(write, instruction, privileged);
     this.#count = 0;
-    this.#aborts = 0;
+    this.#aborts = this.#mayEnd ? bit(NO_EVENT) : 0;
+    this.#stalls = 0;
     this.#translates = false;
     this.#contexts.fill(0);
     this.#iova = iova;
@@ -269,17 +343,24 @@ export class AccessChecker {
 
   readonly #eachMapping = (what: number, detail: number): void => {
     if (what === 0) {
-      this.#aborts |= bit(this.#faultOf(detail));
+      this.#fault(this.#faultOf(detail));
       return;
     }
     const accesses = accessesOf(detail);
     if ((accesses & this.#need) === 0) {
       const isStage1 = (stage1Accesses(detail) & this.#need) === 0;
-      this.#aborts |= bit(isStage1 ? PERMISSION : S2_PERMISSION + this.#context);
+      this.#fault(isStage1 ? PERMISSION : S2_PERMISSION + this.#context);
     }
     const frame = frameOf(detail);
     this.#add(framePA(this.#plan, frame), frameSpace(this.#plan, frame), what, accesses);
   };
+
+  #fault(expected: number): void {
+    const { stalls } = this.#plan;
+    if (stalls !== undefined && (isStage2(expected) ? stalls.stage2 : stalls.stage1[this.#context]))
+      this.#stalls |= bit(expected);
+    else this.#aborts |= bit(expected);
+  }
 
   /** The fault of an access that no page answers; what stage 1 does not permit never gets to stage 2. */
   #faultOf(detail: number): number {
@@ -302,13 +383,13 @@ export class AccessChecker {
     this.#count++;
   }
 
-  #expect(transaction: Transaction, iova: number, events: number): void {
+  #expect(transaction: Transaction, iova: number, events: number, stag = NO_STAG): void {
     const access =
       ofSubstream(this.#substream) |
       (transaction.write ? 0 : ACCESS_READ) |
       (transaction.instruction ? ACCESS_INSTRUCTION : 0) |
       (transaction.privileged ? ACCESS_PRIVILEGED : 0);
-    this.#log.expect({ iova, access, events });
+    this.#log.expect({ iova, access, events, stag });
   }
 
   /** Some way that the access may end. */

@@ -3,7 +3,7 @@
  * devices said must come, stream by stream and in order.
  */
 import { EVENT, formatEvent } from '../../arch/events.js';
-import { getBig } from '../../arch/layout.js';
+import { get, getBig, set } from '../../arch/layout.js';
 import type { EventRecord } from '../../software/event-queue.js';
 import type { StressPlan } from '../plan.js';
 import {
@@ -140,7 +140,9 @@ class StreamEvents {
   }
 
   #fits(record: EventRecord, expected: ExpectedEvent): boolean {
-    for (const want of this.#wanted(expected)) if (areSame(want, record.words)) return true;
+    const words = expected.stag < 0 ? record.words : withoutStall(record, expected.stag);
+    if (words === undefined) return false;
+    for (const want of this.#wanted(expected)) if (areSame(want, words)) return true;
     return false;
   }
 
@@ -159,8 +161,18 @@ class StreamEvents {
   }
 
   #describe(expected: ExpectedEvent): string {
-    return this.#wanted(expected).map(formatEvent).join(' or ');
+    const stall = expected.stag < 0 ? '' : `, stalled with STAG 0x${expected.stag.toString(16)}`;
+    return `${this.#wanted(expected).map(formatEvent).join(' or ')}${stall}`;
   }
+}
+
+/** The record that there would be if the access had not stalled; undefined for one that does not say that it has, with that STAG. */
+function withoutStall({ words }: EventRecord, stag: number): Uint32Array | undefined {
+  if (get(words, EVENT.Stall) !== 1 || get(words, EVENT.STAG) !== stag) return undefined;
+  const copy = words.slice();
+  set(copy, EVENT.Stall, 0);
+  set(copy, EVENT.STAG, 0);
+  return copy;
 }
 
 function areSame(one: Uint32Array, other: ArrayLike<number>): boolean {

@@ -59,6 +59,11 @@ const SHAPES: ReadonlyMap<number, Shape> = new Map<number, Shape>([
 /** Everything that a run expects, by its bit in a mask. */
 export const EXPECTABLE = [...SHAPES.keys()];
 
+/** Whether it is stage 2 that faults. */
+export function isStage2(expected: number): boolean {
+  return expected >= S2_TRANSLATION;
+}
+
 /** Every number that a run expects is below 32. */
 export function bit(expected: number): number {
   return 1 << expected;

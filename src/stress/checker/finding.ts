@@ -27,6 +27,9 @@
  *     7  Each record in a queue is, bit for bit, the next that the stream's accesses must or may have caused.
  *     8  Once a CMD_SYNC has completed, none is missing of the accesses before it, but where the queue overflowed.
  *
+ *     9  A stalled access waits until its record has been answered with CMD_RESUME, or the software terminates what is
+ *        stalled; then it ends as it was told, or is judged as one that has just begun. None waits for ever.
+ *
  * Rules 1 to 3 find a stale translation when it is used, 4 and 5 a stale access that nobody judged, as it began in time.
  * What is not noticed: a wrong translation that no device uses, and memory attributes.
  */
@@ -46,7 +49,9 @@ export type FindingKind =
   | 'missing-event'
   | 'unexpected-event'
   /** The SMMU stopped at a legal command, or never answered. */
-  | 'software-stuck';
+  | 'software-stuck'
+  /** A stalled access was never resumed, or never told of. */
+  | 'stuck-access';
 
 /** What an access may give, as a scenario file says it. */
 export type Legal =

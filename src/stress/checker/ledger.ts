@@ -37,6 +37,15 @@ const STARTED = 0;
 const FINISHED = 1;
 const HEAD = 2;
 const TAIL = 3;
+// Of stalled accesses: how many have been answered, how and which the last; changes of what terminates them all.
+const ANSWERS = 4;
+const ANSWER = 5;
+const ANSWERED_STAG = 6;
+const TERMINATIONS = 7;
+
+export const ANSWER_RETRY = 1;
+export const ANSWER_ABORT = 2;
+export const ANSWER_RAZ_WI = 3;
 
 export class Ledger {
   readonly #words: Int32Array;
@@ -163,6 +172,8 @@ export interface ExpectedEvent {
   readonly events: number;
   /** How many accesses the stream had begun with this one. */
   readonly started: number;
+  /** Of a stalled access; -1 of one that is not. */
+  readonly stag: number;
 }
 
 /** One stream's accesses: how many began and ended, and the events that they must have caused, in order. */
@@ -193,6 +204,30 @@ export class AccessLog {
     Atomics.add(this.#words, this.#at + FINISHED, 1);
   }
 
+  /** The software is about to answer a record of a stalled access with CMD_RESUME. */
+  answer(answer: number, stag: number): void {
+    Atomics.store(this.#words, this.#at + ANSWER, answer);
+    Atomics.store(this.#words, this.#at + ANSWERED_STAG, stag);
+    Atomics.add(this.#words, this.#at + ANSWERS, 1);
+  }
+
+  get answers(): number {
+    return this.#load(ANSWERS);
+  }
+
+  get lastAnswer(): { readonly answer: number; readonly stag: number } {
+    return { answer: this.#load(ANSWER), stag: this.#load(ANSWERED_STAG) };
+  }
+
+  /** The software begins or ends doing something that terminates whatever is stalled: odd while it does. */
+  changeTermination(): void {
+    Atomics.add(this.#words, this.#at + TERMINATIONS, 1);
+  }
+
+  get terminations(): number {
+    return this.#load(TERMINATIONS);
+  }
+
   /** Room for so many expected events. */
   hasRoom(count: number): boolean {
     return EXPECTED_SLOTS - ((this.#load(TAIL) - this.#load(HEAD)) | 0) >= count;
@@ -216,6 +251,7 @@ export class AccessLog {
     this.#words[slot + 2] = event.access;
     this.#words[slot + 3] = event.events;
     this.#words[slot + 4] = this.started;
+    this.#words[slot + 5] = event.stag;
     Atomics.store(this.#words, this.#at + TAIL, (tail + 1) | 0);
   }
 
@@ -229,6 +265,7 @@ export class AccessLog {
       access: this.#words[slot + 2]!,
       events: this.#words[slot + 3]!,
       started: this.#words[slot + 4]!,
+      stag: this.#words[slot + 5]!,
     };
   }
 

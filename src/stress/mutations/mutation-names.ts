@@ -7,6 +7,7 @@ export const MUTATION_NAMES = [
   'skip-sync',
   'forget-combined',
   'torn-descriptor',
+  'skip-resume',
   // Faults between the TCU and its TBUs.
   'sync-without-wait',
   'lost-acknowledgement',
@@ -28,6 +29,7 @@ export const MUTATION_NAMES = [
   'lost-substream',
   'next-page',
   'late-write',
+  'impatient-stall',
   'lost-update',
   // Faults with events.
   'lost-event',

@@ -2,7 +2,7 @@
 import type { SecurityState } from '../../arch/security.js';
 import type { PhysicalAddressSpace } from '../../memory/address-space.js';
 import type { AddressSpaces } from '../../runtime/shared/shared-machine.js';
-import { OK, type Outcome, type Transaction } from '../../smmu/transaction.js';
+import { ABORT, OK, type Outcome, type Transaction } from '../../smmu/transaction.js';
 import type { CpuMemory } from '../../software/port.js';
 import type { TbuLink } from '../actors/dma-actor.js';
 
@@ -127,6 +127,27 @@ class PassingLink implements TbuLink {
 
   translate(transaction: Transaction): Outcome {
     return this.link.translate(transaction);
+  }
+
+  resume(transaction: Transaction): Outcome | undefined {
+    return this.link.resume(transaction);
+  }
+}
+
+/** What is stalled does not always wait for CMD_RESUME. */
+export class ImpatientStalls extends PassingLink {
+  readonly #strikes: () => boolean;
+
+  constructor(link: TbuLink, strikes: () => boolean) {
+    super(link);
+    this.#strikes = strikes;
+  }
+
+  override resume(transaction: Transaction): Outcome | undefined {
+    const outcome = super.resume(transaction);
+    if (outcome !== undefined || !this.#strikes()) return outcome;
+    transaction.outcome = ABORT;
+    return ABORT;
   }
 }
 

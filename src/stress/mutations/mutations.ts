@@ -8,6 +8,7 @@ import {
   CMD_CFGI_CD,
   CMD_CFGI_CD_ALL,
   CMD_CFGI_STE,
+  CMD_RESUME,
   CMD_TLBI_EL2_ALL,
   CMD_TLBI_NH_ALL,
   CMD_TLBI_NH_ASID,
@@ -31,6 +32,7 @@ import type { Faults } from './faults.js';
 import type { MutationName } from './mutation-names.js';
 import {
   ForgetfulLink,
+  ImpatientStalls,
   LateWrites,
   LostSubstreams,
   LostUpdates,
@@ -156,6 +158,10 @@ export const MUTATIONS: Readonly<Record<MutationName, Mutation>> = {
   'torn-descriptor': {
     what: 'the software writes the two halves of a descriptor one after the other',
     make: () => ({ tables: (memory, point) => new TornMemory(memory, point) }),
+  },
+  'skip-resume': {
+    what: 'the software leaves out a CMD_RESUME (machines with stall-model)',
+    make: () => leavesOut((words) => get(words, COMMAND.Opcode) === CMD_RESUME),
   },
   'sync-without-wait': {
     what: 'CMD_SYNC and register updates do not wait for the TBUs',
@@ -293,6 +299,10 @@ export const MUTATIONS: Readonly<Record<MutationName, Mutation>> = {
   'late-write': {
     what: 'a write reaches memory after its batch has been acknowledged as finished',
     make: () => ({ link: (link) => new LateWrites(link) }),
+  },
+  'impatient-stall': {
+    what: 'a stalled access ends before CMD_RESUME (machines with stall-model)',
+    make: () => ({ link: (link) => new ImpatientStalls(link, everyNth(SELDOM)) }),
   },
   'lost-update': {
     what: 'a hardware update of a descriptor is taken for made, and is not (machines with httu)',
