@@ -26,12 +26,14 @@ import type { PhysicalAddressSpace } from '../../memory/address-space.js';
 import { type Commit, StateError } from '../state.js';
 import type { GlobalErrors } from './gerror.js';
 import type { Interrupts } from './interrupts.js';
-import { entriesUsed, entryAddress, indexMask, type QueueGeometry, queueGeometry } from './queue.js';
+import { entriesUsed, entryAddress, indexMask, QueueBase, type QueueGeometry } from './queue.js';
 import { type Bank, maskOf } from './registers.js';
 
 /** Commands consumed in one step at most: enough that the steps cost nothing, few enough that others get their turn. */
 export const COMMANDS_PER_STEP = 64;
 
+/** In both banks. */
+const CMDQEN = maskOf(BANKS[NON_SECURE].CR0.fields.CMDQEN!);
 const ERR_SHIFT = BANKS[NON_SECURE].CMDQ_CONS.fields.ERR!.lo;
 
 /** CMD_SYNC.MSIAddress within the second of the command's two 64-bit words. */
@@ -62,7 +64,7 @@ export class CommandQueue {
   readonly #errors: GlobalErrors;
   readonly #interrupts: Interrupts;
   readonly #executor: CommandExecutor;
-  readonly #log2Max: number;
+  readonly #base: QueueBase;
   readonly #ranges: RangeFeatures;
   #accepted: ReadonlyArray<Command | undefined> = [];
   readonly #words = new Int32Array(4);
@@ -89,7 +91,7 @@ export class CommandQueue {
     this.#errors = errors;
     this.#interrupts = interrupts;
     this.#executor = executor;
-    this.#log2Max = log2Max;
+    this.#base = new QueueBase(bank, 'CMDQ_BASE', log2Max, COMMAND_BYTES);
     this.#ranges = ranges;
   }
 
@@ -139,7 +141,7 @@ export class CommandQueue {
   step(limit: number): boolean {
     const synced = this.#syncing && this.#completeSync();
     if (this.#syncing) return false;
-    const queue = queueGeometry(this.#bank, 'CMDQ_BASE', this.#log2Max, COMMAND_BYTES);
+    const queue = this.#base.geometry;
     let fetched = 0;
     while (fetched < limit && this.#mayFetch(queue)) {
       fetched++;
@@ -151,11 +153,11 @@ export class CommandQueue {
 
   #mayFetch({ log2Size }: QueueGeometry): boolean {
     const bank = this.#bank;
-    const enabled = bank.read('CR0') & bank.read('CR0ACK') & bank.mask('CR0', 'CMDQEN');
+    const enabled = bank.read('CR0') & bank.read('CR0ACK') & CMDQEN;
     if (enabled === 0 || this.#syncing || this.#errors.isActive('CMDQ_ERR')) return false;
     // Choice: inconsistent-indexes.
     const used = entriesUsed(bank.read('CMDQ_PROD'), bank.read('CMDQ_CONS'), log2Size);
-    return used > this.#ahead && used <= 2 ** log2Size;
+    return used > this.#ahead && used <= 1 << log2Size;
   }
 
   /** Consumes one command, or stops: at an error, or at a CMD_SYNC that has to wait. Either shows in `#mayFetch`. */
@@ -182,6 +184,7 @@ export class CommandQueue {
 
   /** Lets CMDQ_CONS follow. @returns false when a command could not be carried out: the queue stops there. */
   #carryOut(): boolean {
+    if (this.#ahead === 0) return true;
     const failed = this.#executor.carryOut();
     const done = failed === 0 ? this.#ahead : this.#sent[this.#sent.length - failed]!;
     this.#ahead = this.#sent.length = 0;
@@ -214,7 +217,7 @@ export class CommandQueue {
     if (commands === 0) return;
     const bank = this.#bank;
     this.#consumed += commands;
-    const { log2Size } = queueGeometry(bank, 'CMDQ_BASE', this.#log2Max, COMMAND_BYTES);
+    const { log2Size } = this.#base.geometry;
     const cons = bank.read('CMDQ_CONS');
     const index = (cons + commands) & indexMask(log2Size);
     bank.write('CMDQ_CONS', (cons & bank.mask('CMDQ_CONS', 'ERR')) | index);

@@ -6,21 +6,25 @@
  */
 import { EVENT, EVENT_BYTES } from '../../arch/events.js';
 import { get } from '../../arch/layout.js';
+import { BANKS } from '../../arch/registers.js';
+import { NON_SECURE } from '../../arch/security.js';
 import type { PhysicalAddressSpace } from '../../memory/address-space.js';
 import type { StallTable } from '../stalls.js';
 import type { GlobalErrors } from './gerror.js';
 import type { Interrupts } from './interrupts.js';
-import { entriesUsed, entryAddress, nextIndex, queueGeometry } from './queue.js';
-import type { Bank } from './registers.js';
+import { entriesUsed, entryAddress, nextIndex, QueueBase } from './queue.js';
+import { type Bank, maskOf } from './registers.js';
 
 const EVENT_WORDS = EVENT_BYTES / 4;
+/** In both banks. */
+const EVENTQEN = maskOf(BANKS[NON_SECURE].CR0.fields.EVENTQEN!);
 
 export class EventQueue {
   readonly #bank: Bank;
   readonly #space: PhysicalAddressSpace;
   readonly #errors: GlobalErrors;
   readonly #interrupts: Interrupts;
-  readonly #log2Max: number;
+  readonly #base: QueueBase;
   readonly #stalls: StallTable;
   /** The stall table may have an UNWRITTEN entry of this bank. */
   #unwritten = true;
@@ -39,7 +43,7 @@ export class EventQueue {
     this.#space = space;
     this.#errors = errors;
     this.#interrupts = interrupts;
-    this.#log2Max = log2Max;
+    this.#base = new QueueBase(bank, 'EVENTQ_BASE', log2Max, EVENT_BYTES);
     this.#stalls = stalls;
   }
 
@@ -83,13 +87,13 @@ export class EventQueue {
   }
 
   #isEnabled(): boolean {
-    return (this.#bank.read('CR0ACK') & this.#bank.mask('CR0', 'EVENTQEN')) !== 0;
+    return (this.#bank.read('CR0ACK') & EVENTQEN) !== 0;
   }
 
   /** Full, or with indexes that make no sense (choice: inconsistent-indexes). */
   #isFull(): boolean {
-    const { log2Size } = queueGeometry(this.#bank, 'EVENTQ_BASE', this.#log2Max, EVENT_BYTES);
-    return this.#used(log2Size) >= 2 ** log2Size;
+    const { log2Size } = this.#base.geometry;
+    return this.#used(log2Size) >= 1 << log2Size;
   }
 
   #used(log2Size: number): number {
@@ -106,7 +110,7 @@ export class EventQueue {
   /** @returns false when the write was aborted. */
   #append(words: Int32Array): boolean {
     const bank = this.#bank;
-    const queue = queueGeometry(bank, 'EVENTQ_BASE', this.#log2Max, EVENT_BYTES);
+    const queue = this.#base.geometry;
     const wasEmpty = this.#used(queue.log2Size) === 0;
     const prod = bank.read('EVENTQ_PROD');
     const pa = entryAddress(queue, prod);

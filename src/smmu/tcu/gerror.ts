@@ -21,7 +21,8 @@ export class GlobalErrors {
   /** Choice: gerrorn-inactive-toggle. */
   isActive(error: GlobalError): boolean {
     const bank = this.#bank;
-    return ((bank.read('GERROR') ^ bank.read('GERRORN')) & bank.mask('GERROR', error)) !== 0;
+    const active = bank.read('GERROR') ^ bank.read('GERRORN');
+    return active !== 0 && (active & bank.mask('GERROR', error)) !== 0;
   }
 
   /** Activates an error; one that is active already is not logged again. */

@@ -18,8 +18,8 @@ import {
 } from '../../arch/commands.js';
 import { IDR0, IDR1, IDR3, IDR5 } from '../../arch/id-registers.js';
 import { get } from '../../arch/layout.js';
-import type { Register, RegisterKey } from '../../arch/registers.js';
-import { SECURITY_NAMES, type SecurityState } from '../../arch/security.js';
+import { BANKS, type Register, type RegisterKey } from '../../arch/registers.js';
+import { NON_SECURE, SECURITY_NAMES, type SecurityState } from '../../arch/security.js';
 import type { PhysicalAddressSpace } from '../../memory/address-space.js';
 import type { IdRegisters } from '../config.js';
 import {
@@ -44,10 +44,13 @@ import { EventQueue } from './event-queue.js';
 import { GlobalErrors } from './gerror.js';
 import { Interrupts, type TcuIo } from './interrupts.js';
 import { indexMask } from './queue.js';
-import type { Bank } from './registers.js';
+import { type Bank, maskOf } from './registers.js';
 
 /** CR0 fields that the TBUs need to know. */
 const ANNOUNCED = ['SMMUEN', 'ATSCHK', 'VMW', 'SIF', 'NSSTALLD'];
+
+/** In both banks. */
+const GBPA_UPDATE = maskOf(BANKS[NON_SECURE].GBPA.fields.Update!);
 
 /** What an interface asks of the SMMU that it belongs to. */
 export interface Surroundings {
@@ -253,7 +256,7 @@ export class ProgrammingInterface {
   #beginUpdate(): boolean {
     const bank = this.bank;
     const changed = bank.read('CR0') ^ bank.read('CR0ACK');
-    const updatesGbpa = (bank.read('GBPA') & bank.mask('GBPA', 'Update')) !== 0;
+    const updatesGbpa = (bank.read('GBPA') & GBPA_UPDATE) !== 0;
     if (changed === 0 && !updatesGbpa) return false;
     this.#updating = true;
     this.#targetCr0 = bank.read('CR0');

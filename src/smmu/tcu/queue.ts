@@ -1,40 +1,65 @@
 /**
  * Index arithmetic of the circular queues (IHI 0070 3.5.1): an index is LOG2SIZE bits and a wrap flag above them.
  */
-import { getAddress } from '../../arch/layout.js';
+import { get, getAddress, type Words } from '../../arch/layout.js';
 import { BANKS, type RegisterKey } from '../../arch/registers.js';
 import type { Bank } from './registers.js';
 
 export interface QueueGeometry {
   /** Physical address of entry 0. */
-  base: number;
+  readonly base: number;
   /** log2 of the number of entries. */
-  log2Size: number;
-  entryBytes: number;
+  readonly log2Size: number;
+  readonly entryBytes: number;
 }
 
 /** Queues are aligned to their size, and to 32 bytes at least (6.3.26). */
 const ALIGNMENT_MIN_BYTES = 32;
 
-/**
- * Where a queue is, from its BASE register.
- * @param log2Max IDR1.CMDQS or its like: what LOG2SIZE is capped to wherever it is used, though not where it is read (6.3.26).
- */
-export function queueGeometry(
-  bank: Bank,
-  baseKey: RegisterKey,
-  log2Max: number,
-  entryBytes: number,
-): QueueGeometry {
-  const log2Size = Math.min(bank.field(baseKey, 'LOG2SIZE'), log2Max);
-  const alignment = Math.max(entryBytes * 2 ** log2Size, ALIGNMENT_MIN_BYTES);
-  const address = getAddress(bank.pair(baseKey), BANKS[bank.security][baseKey].fields.ADDR!);
-  return { base: Math.floor(address / alignment) * alignment, log2Size, entryBytes };
+/** A queue's BASE register. What it says is worked out when it has changed: a TCU asks several times in each step. */
+export class QueueBase {
+  readonly #bank: Bank;
+  readonly #key: RegisterKey;
+  readonly #log2Max: number;
+  readonly #entryBytes: number;
+  #lo = 0;
+  #hi = 0;
+  #geometry: QueueGeometry | undefined;
+
+  /**
+   * @param log2Max IDR1.CMDQS or its like: what LOG2SIZE is capped to wherever it is used, though not where it is read
+   * (6.3.26).
+   */
+  constructor(bank: Bank, key: RegisterKey, log2Max: number, entryBytes: number) {
+    this.#bank = bank;
+    this.#key = key;
+    this.#log2Max = log2Max;
+    this.#entryBytes = entryBytes;
+  }
+
+  get geometry(): QueueGeometry {
+    const lo = this.#bank.read(this.#key);
+    const hi = this.#bank.readHigh(this.#key);
+    if (this.#geometry === undefined || lo !== this.#lo || hi !== this.#hi) {
+      this.#lo = lo;
+      this.#hi = hi;
+      this.#geometry = this.#geometryOf([lo, hi]);
+    }
+    return this.#geometry;
+  }
+
+  #geometryOf(words: Words): QueueGeometry {
+    const { LOG2SIZE, ADDR } = BANKS[this.#bank.security][this.#key].fields;
+    const log2Size = Math.min(get(words, LOG2SIZE!), this.#log2Max);
+    const alignment = Math.max(this.#entryBytes * 2 ** log2Size, ALIGNMENT_MIN_BYTES);
+    const address = getAddress(words, ADDR!);
+    return { base: Math.floor(address / alignment) * alignment, log2Size, entryBytes: this.#entryBytes };
+  }
 }
 
 /** The bits of a PROD or CONS register that are index and wrap flag. */
 export function indexMask(log2Size: number): number {
-  return 2 ** (log2Size + 1) - 1;
+  return (2 << log2Size) - 1;
 }
 
 /** Entries between CONS and PROD; more than the queue has when the indexes are inconsistent (3.5.1). */
@@ -47,5 +72,5 @@ export function nextIndex(index: number, log2Size: number): number {
 }
 
 export function entryAddress(queue: QueueGeometry, index: number): number {
-  return queue.base + (index & (2 ** queue.log2Size - 1)) * queue.entryBytes;
+  return queue.base + (index & ((1 << queue.log2Size) - 1)) * queue.entryBytes;
 }

@@ -237,32 +237,43 @@ export class RegisterFile {
   }
 }
 
+/** Where the registers of each bank are, in words: the registers themselves are of many shapes, which makes looking there slow. */
+const WORDS = BANKS.map(
+  (bank) =>
+    Object.fromEntries(Object.values(bank).map(({ key, offset }) => [key, offset >>> 2])) as Record<
+      RegisterKey,
+      number
+    >,
+);
+
 /** One bank's registers by name, for the TCU, which may write what software may not. */
 export class Bank {
   readonly security: SecurityState;
   readonly #words: Int32Array;
   readonly #registers: Readonly<Record<RegisterKey, Register>>;
+  readonly #at: Readonly<Record<RegisterKey, number>>;
   readonly #pair = [0, 0];
 
   constructor(file: RegisterFile, security: SecurityState) {
     this.security = security;
     this.#words = file.words;
     this.#registers = BANKS[security];
+    this.#at = WORDS[security]!;
   }
 
   /** The low word of a register. */
   read(key: RegisterKey): number {
-    return this.#words[this.#registers[key].offset >>> 2]!;
+    return this.#words[this.#at[key]]!;
   }
 
   /** The high word of a 64-bit register. */
   readHigh(key: RegisterKey): number {
-    return this.#words[(this.#registers[key].offset >>> 2) + 1]!;
+    return this.#words[this.#at[key] + 1]!;
   }
 
   /** Stores the low word of a register. */
   write(key: RegisterKey, value: number): void {
-    Atomics.store(this.#words, this.#registers[key].offset >>> 2, value);
+    Atomics.store(this.#words, this.#at[key], value);
   }
 
   /** A field of up to 32 bits. */
