@@ -96,7 +96,7 @@ export function stage1STE(
   });
 }
 
-export function stage2STE(tables: PageTables, VMID: number, stall: boolean): Uint32Array {
+export function stage2STE(tables: PageTables, VMID: number, stall: boolean, HTTU = 0): Uint32Array {
   const { granule, inputBits, outputBits } = tables.format;
   // S2SL0 counts start levels from the deepest that the granule allows (DDI 0487 D8.2.4).
   const S2SL0 = (granule === '4KiB' ? 2 : 3) - tables.startLevel;
@@ -115,6 +115,8 @@ export function stage2STE(tables: PageTables, VMID: number, stall: boolean): Uin
     S2AA64: 1,
     S2R: 1,
     S2S: stall ? 1 : 0,
+    S2HA: HTTU >= 1 ? 1 : 0,
+    S2HD: HTTU >= 2 ? 1 : 0,
     S2TTB: BigInt(tables.root) >> 4n,
   });
 }

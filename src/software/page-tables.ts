@@ -48,8 +48,8 @@ export interface Permissions {
   /** Shared by all ASIDs; stage 1. Default false. */
   readonly global?: boolean;
   /**
-   * Stage 1: hardware notes the first access (AF), with `dirty` also the first write (DBM; DDI 0487 D8.5). The CD must
-   * have HA and HD. Default: nothing is left to be noted.
+   * Hardware notes the first access (AF), with `dirty` also the first write (DBM; DDI 0487 D8.5). The CD must have HA and
+   * HD, for stage 2 the STE S2HA and S2HD. Default: nothing is left to be noted.
    */
   readonly noted?: 'accessed' | 'dirty';
 }
@@ -89,6 +89,8 @@ const TABLE_OR_PAGE = mask(TABLE_DESCRIPTOR.fields.Type);
 const AF = mask(S1_LEAF_DESCRIPTOR.fields.AF);
 /** AP[2]. */
 const AP_READ_ONLY = mask({ ...S1_LEAF_DESCRIPTOR.fields.AP, lo: S1_LEAF_DESCRIPTOR.fields.AP.hi });
+/** S2AP[1]. */
+const S2AP_WRITE = mask({ ...S2_LEAF_DESCRIPTOR.fields.S2AP, lo: S2_LEAF_DESCRIPTOR.fields.S2AP.hi });
 /** D8.3.1: address bits of all three granules; with 64KB granules bits [15:12] hold address bits [51:48]. */
 const ADDRESS_47_12 = mask({ hi: 47, lo: 12 });
 /** Everything of a leaf that is neither address nor type: the lower and the upper attributes. */
@@ -125,12 +127,14 @@ function stage1Attributes(permissions: Permissions): bigint {
 }
 
 function stage2Attributes(permissions: Permissions): bigint {
+  const clean = permissions.write && permissions.noted === 'dirty';
   return doubleWord(
     encode(S2_LEAF_DESCRIPTOR, {
       MemAttr: permissions.device ? MEMATTR_DEVICE : MEMATTR_NORMAL,
-      S2AP: (permissions.read ? 1 : 0) | (permissions.write ? 2 : 0),
+      S2AP: (permissions.read ? 1 : 0) | (permissions.write && !clean ? 2 : 0),
       SH: SH_INNER,
-      AF: 1,
+      AF: permissions.noted === undefined ? 1 : 0,
+      DBM: clean ? 1 : 0,
       XN: permissions.execute ? 0 : XN_NEVER,
     }),
   );
@@ -206,15 +210,19 @@ export class PageTables {
     return result;
   }
 
-  /** What hardware has noted in the leaf of a mapped page of stage 1. */
+  /** What hardware has noted in the leaf of a mapped page. */
   notes(iova: bigint): LeafNotes {
     const input = this.#checked(iova, this.granuleBytes);
     for (let table = this.root, level = this.startLevel; ; level++) {
       const descriptor = this.#memory.load64(this.#entryAddress(table, level, input));
       if (!this.#isTable(descriptor, level))
-        return { accessed: (descriptor & AF) !== 0n, dirty: (descriptor & AP_READ_ONLY) === 0n };
+        return { accessed: (descriptor & AF) !== 0n, dirty: this.#isWritable(descriptor) };
       table = this.#tableAddress(descriptor);
     }
+  }
+
+  #isWritable(leaf: bigint): boolean {
+    return this.format.stage === 1 ? (leaf & AP_READ_ONLY) === 0n : (leaf & S2AP_WRITE) !== 0n;
   }
 
   /** Physical address of the descriptor that a walk for an input address reads first. */

@@ -47,7 +47,16 @@ export function notingOverlay(): Machine {
   return load(OVERLAY.replace('stage: nested,', 'stage: nested, httu: dirty,'), 'overlay.yaml');
 }
 
-/** The same, with faults that stall. */
+/** A machine of stage 2 alone, with such hardware. */
+export function notingStage2(): Machine {
+  const text = OVERLAY.replace(
+    'stage: nested, ssidsize: 8, secure-memory: secure',
+    'stage: "2", httu: dirty',
+  );
+  return load(text.replace(', sec-sid: secure', ''), 'stage2.yaml');
+}
+
+/** The same as the overlay, with faults that stall. */
 export function stallingOverlay(): Machine {
   return load(OVERLAY.replace('stage: nested,', 'stage: nested, stall-model: stall,'), 'overlay.yaml');
 }

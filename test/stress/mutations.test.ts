@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { Machine } from '../../src/machine/types.js';
 import { MUTATION_NAMES, type MutationName } from '../../src/stress/mutations/mutation-names.js';
 import type { DeterministicReport } from '../../src/stress/schedule/deterministic.js';
-import { notingOverlay, overlay, runner, stallingOverlay } from './machines.js';
+import { notingOverlay, notingStage2, overlay, runner, stallingOverlay } from './machines.js';
 
 /** The bound within which each fault must be found. */
 const SEEDS = 12;
@@ -53,6 +53,20 @@ describe(`H3: ${SEEDS} deterministic runs of profile everything`, () => {
     let found = false;
     for (let seed = 1; seed <= SEEDS && !found; seed++) found = run(seed, mutate).findings.length > 0;
     expect(found).toBe(true);
+  });
+});
+
+describe('G16: where stage 2 alone notes accesses and writes', () => {
+  const runStage2 = runner(notingStage2());
+  const options = { operations: OPERATIONS, profile: 'everything', check: true } as const;
+
+  it('nothing is found without a fault, and a lost update with one', () => {
+    const seeds = Array.from({ length: SEEDS }, (_, i) => i + 1);
+    for (const seed of seeds) expect(runStage2({ ...options, seed }).findings, `seed ${seed}`).toEqual([]);
+    const found = seeds.flatMap((seed) => runStage2({ ...options, seed, mutate: 'lost-update' }).findings);
+    expect(found.map(({ summary }) => summary).join('\n')).toMatch(
+      /descriptor of stage 2 (AF is 0|it is still clean)/,
+    );
   });
 });
 

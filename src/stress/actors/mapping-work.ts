@@ -18,7 +18,7 @@ import {
 } from '../checker/legal.js';
 import { SLOTS, STAGES, type Stage } from '../plan.js';
 import { formatCommand, type Operation } from './command-flow.js';
-import type { SoftwareKit, StressContext } from './kit.js';
+import type { SoftwareKit } from './kit.js';
 import { anyTlbi, type Change } from './scopes.js';
 
 /** Neighbouring slots that are changed together at most. */
@@ -58,8 +58,8 @@ export class MappingWork {
   readonly #kit: SoftwareKit;
   /** What each slot of each context is now. */
   readonly #slots: Slot[][];
-  /** Pages of which stage 1 has changed since they were mapped: hardware has nothing more to note in its leaves. */
-  readonly #protected = new Set<number>();
+  /** Pages of which the leaf of a stage has changed since they were mapped: hardware has nothing more to note in it. */
+  readonly #protected: Readonly<Record<Stage, Set<number>>> = { 1: new Set(), 2: new Set() };
 
   constructor(kit: SoftwareKit) {
     this.#kit = kit;
@@ -120,8 +120,8 @@ export class MappingWork {
     this.#declare(context, slot, [legal(before), legal(after)]);
     yield 'worked';
     // What is there already may have been written before there was a leaf to note it in.
-    const noted = stage === 1 && before.page === undefined ? this.#noted(permissions) : {};
-    if (stage === 1 && before.page !== undefined) this.#protected.add(before.page.tenure);
+    const noted = before.page === undefined ? this.#noted(stage, permissions) : {};
+    if (before.page !== undefined) this.#protected[stage].add(before.page.tenure);
     this.#tables(context, stage).map(this.#input(context, slot, stage), pa, own.granuleBytes, {
       ...permissions,
       ns: page !== undefined && this.#ns(page.frame),
@@ -155,7 +155,7 @@ export class MappingWork {
       tables.unmap(input, run.length * this.#kit.own.granuleBytes),
     );
     for (const { tenure, frame } of pages) {
-      this.#protected.delete(tenure);
+      for (const stage of [1, 2] as const) this.#protected[stage].delete(tenure);
       this.#kit.pages.retire(frame);
     }
   }
@@ -174,7 +174,7 @@ export class MappingWork {
       yield* this.#change(context, stage, [slot], [after], 'given other permissions', (tables, input) =>
         tables.protect(input, this.#kit.own.granuleBytes, { ...permissions, ns }),
       );
-      if (stage === 1 && page !== undefined) this.#protected.add(page.tenure);
+      if (page !== undefined) this.#protected[stage].add(page.tenure);
     }
   }
 
@@ -223,7 +223,7 @@ export class MappingWork {
     for (const [i, slot] of run.entries())
       this.#declare(context, slot, [legal(slots[slot]!), legal(after[i]!)]);
     yield 'worked';
-    for (const slot of run) this.#checkNotes(target, slot, slots[slot]!);
+    for (const slot of run) this.#checkNotes(context, slot);
     const tables = this.#tables(context, stage);
     const invalidation = store(tables, this.#input(context, run[0]!, stage));
     yield 'worked';
@@ -248,34 +248,34 @@ export class MappingWork {
   }
 
   /**
-   * What hardware is to note in a leaf, where it can. A page that may be executed is never clean: whether it can be executed
-   * at EL1 depends on whether EL0 may write it.
+   * What hardware is to note in a leaf, where it can. A page that may be executed is never clean at stage 1: whether it can be
+   * executed at EL1 depends on whether EL0 may write it.
    */
-  #noted({ execute }: Permissions): Pick<Permissions, 'noted'> {
+  #noted(stage: Stage, { execute }: Permissions): Pick<Permissions, 'noted'> {
     const { HTTU } = this.#kit.driver.features;
     if (HTTU === 0) return {};
-    return { noted: HTTU === 2 && execute !== true ? 'dirty' : 'accessed' };
+    return { noted: HTTU === 2 && (stage === 2 || execute !== true) ? 'dirty' : 'accessed' };
   }
 
   /** The page is looked at first: what is written there has been noted before (IHI 0070 3.13.2, 3.13.3). */
-  #checkNotes({ kind, context }: StressContext, slot: number, { stage1, page }: Slot): void {
-    const { driver, pages, own, report } = this.#kit;
-    if (driver.features.HTTU === 0 || kind === 'stage2' || stage1 === undefined || page === undefined) return;
-    if (!pages.isWritten(page.tenure)) return;
-    const { accessed, dirty } = context.tables.notes(this.#iova(slot));
-    // A page may have been given other permissions since it was written: then AF is set by the software.
-    const missing = !accessed
-      ? 'AF is 0'
-      : !dirty && !this.#protected.has(page.tenure)
-        ? 'it is still clean'
-        : '';
-    if (missing === '') return;
-    report({
-      kind: 'wrong-data',
-      actor: own.name,
-      summary: `slot ${slot} was written by a device, but in its descriptor ${missing}`,
-      details: [],
-    });
+  #checkNotes(context: number, slot: number): void {
+    const { contexts, driver, pages, own, report } = this.#kit;
+    const state = this.#slots[context]![slot]!;
+    if (driver.features.HTTU === 0 || state.page === undefined || !pages.isWritten(state.page.tenure)) return;
+    for (const stage of STAGES[contexts[context]!.kind]) {
+      if (!isMapped(state, stage)) continue;
+      const { accessed, dirty } = this.#tables(context, stage).notes(this.#input(context, slot, stage));
+      // A page may have been given other permissions since it was written: then AF is set by the software.
+      const isClean = !dirty && !this.#protected[stage].has(state.page.tenure);
+      const missing = !accessed ? 'AF is 0' : isClean ? 'it is still clean' : '';
+      if (missing === '') continue;
+      report({
+        kind: 'wrong-data',
+        actor: own.name,
+        summary: `slot ${slot} was written by a device, but in its descriptor of stage ${stage} ${missing}`,
+        details: [],
+      });
+    }
   }
 
   /** The story of a change, for findings about the tenures that it ended or altered. */

@@ -254,9 +254,9 @@ export class StreamWork {
   }
 
   #stage2(context: number): Uint32Array {
-    const { contexts, own } = this.#kit;
+    const { contexts, own, driver } = this.#kit;
     const { stage2, VMID } = contexts[context]!;
-    return stage2STE(stage2!, VMID, own.stalls?.stage2 === true);
+    return stage2STE(stage2!, VMID, own.stalls?.stage2 === true, driver.features.HTTU);
   }
 
   #declareNow(stream: Stream): void {
