@@ -12,7 +12,7 @@ const HASHED_BYTES = 32 * 2 ** 20;
 /** Seeds of each case; SMMULATOR_RUNS raises it. */
 const SEEDS = Number(process.env.SMMULATOR_RUNS ?? 2);
 
-describe.each(['virt-3-smmus', 'secure-island'])('%s', (name) => {
+describe.each(['virt-3-smmus', 'secure-island', 'accelerated'])('%s', (name) => {
   const run = runner(machineFile(name));
 
   it.each(PROFILE_NAMES)('H2: profile %s has no finding', (profile) => {
@@ -32,6 +32,15 @@ describe.each(['virt-3-smmus', 'secure-island'])('%s', (name) => {
     expect(run({ ...options, seed: 8 }).schedule).not.toEqual(first.schedule);
   });
 });
+
+it.each(['skip-tlbi', 'dropped-invalidation', 'wrong-asid', 'next-page', 'lost-event'] as const)(
+  'H3: of accelerated SMMUs, the fault %s is found',
+  (mutate) => {
+    const run = runner(machineFile('accelerated'));
+    const options = { seed: 1, operations: 6000, profile: 'everything', check: true, mutate } as const;
+    expect(run(options).findings).not.toEqual([]);
+  },
+);
 
 describe('H5: correct software passes whatever the caches keep', () => {
   const machine = overlay();

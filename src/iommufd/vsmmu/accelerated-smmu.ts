@@ -114,10 +114,14 @@ export class AcceleratedSmmu {
     while (this.step());
   }
 
-  /** Does a bounded piece of what there is to do. @returns whether it did anything. */
-  step(): boolean {
+  /**
+   * Does a bounded piece of what there is to do.
+   * @param commands how many at most of each queue; default: the TCU's.
+   * @returns whether it did anything.
+   */
+  step(commands?: number): boolean {
     this.#takeEvents();
-    return this.tcu.step();
+    return this.tcu.step(commands);
   }
 
   /** Back to the state after power-on; devices stay, and follow GBPA. */

@@ -37,6 +37,8 @@ export interface TbuLink {
   translate(transaction: Transaction): Outcome;
   /** Asks about an access that is stalled: undefined while nothing has become of it, STALL when it has stalled anew. */
   resume(transaction: Transaction): Outcome | undefined;
+  /** No batch may begin now. */
+  readonly isBarred?: boolean;
   /** What the TLB entry was filled from that answers a transaction; undefined without one, or where nobody takes it down. */
   origin?(transaction: Transaction): Origin | undefined;
   /** What an access reaches once it is translated. */
@@ -105,7 +107,7 @@ export class DmaActor implements Actor {
         origin: (transaction) => setup.link.origin?.(transaction),
       });
     }
-    this.#transaction.StreamID = this.#stream.StreamID;
+    this.#transaction.StreamID = this.#stream.arrival.StreamID;
     this.#transaction.SEC_SID = security;
     this.#transaction.ns = security === NON_SECURE;
   }
@@ -148,6 +150,7 @@ export class DmaActor implements Actor {
 
   #begin(): Progress {
     // Without room for what is to be expected, the software is behind: it must look at its events first.
+    if (this.#link.isBarred === true) return 'idle';
     if ((this.#stopped && !this.#held) || !this.#log.hasRoom(2 * BATCH_MAX)) return 'idle';
     this.#batch = this.#held ? 1 : 1 + this.#random.below(BATCH_MAX);
     this.#link.begin();

@@ -28,7 +28,7 @@ import { MUTATIONS } from '../mutations/mutations.js';
 import type { StressOptions } from '../options.js';
 import { DmaActor } from './dma-actor.js';
 import { FINDINGS_MAX, type LaneShare, type StressMessage } from './messages.js';
-import { GuardedLink, PassedThroughLink } from './scheduled-ports.js';
+import { GuardedLink } from './scheduled-ports.js';
 
 /** Every so many batches one access is timed: two readings of the clock cost as much as an access. */
 const BATCHES_PER_SAMPLE = 16;
@@ -57,21 +57,14 @@ class StressDevice {
 
   constructor(view: MachineView, share: LaneShare, stream: number, tbu: LaneTbu, faults: Faults) {
     const { plan, options } = share;
-    const own = plan.streams[stream]!;
-    const { device } = own;
+    const { device } = plan.streams[stream]!;
     const { control } = view;
-    const guarded = new GuardedLink(tbu.tbu, tbu, tbu.spaces);
-    const direct = faults.link?.(guarded) ?? guarded;
-    const above = plan.interfaces[own.interface]!;
-    const isPassedThrough = own.arrival.smmu !== above.smmu;
-    const link = isPassedThrough
-      ? new PassedThroughLink(direct, own, above, view.spacesOf(above.smmu))
-      : direct;
+    const link = new GuardedLink(tbu.tbu, tbu, tbu.spaces);
     this.#report = findingsReport(() => control.raiseFlag(control.offsets.stop), stream);
     this.#actor = new DmaActor({
       plan,
       stream,
-      link,
+      link: faults.link?.(link) ?? link,
       ledger: new Ledger(plan, share.ledger),
       seed: options.seed,
       check: options.check,

@@ -9,9 +9,8 @@ import type { EventChannel } from '../../smmu/maintenance.js';
 import type { Origin } from '../../smmu/tbu/origin.js';
 import type { Tbu } from '../../smmu/tbu/tbu.js';
 import type { Tcu } from '../../smmu/tcu/tcu.js';
-import { OK, type Outcome, STALL, type Transaction } from '../../smmu/transaction.js';
+import { type Outcome, STALL, type Transaction } from '../../smmu/transaction.js';
 import type { SmmuPort } from '../../software/port.js';
-import type { InterfacePlan, StreamPlan } from '../plan.js';
 import type { Actor, Progress } from './actor.js';
 import type { TbuLink } from './dma-actor.js';
 
@@ -172,44 +171,6 @@ export class GuardedLink implements TbuLink {
     const outcome = this.#tbu.resume(transaction);
     const isAnew = transaction.stag !== stag || this.#tbu.counters.stalls !== stalls;
     return outcome === STALL && !isAnew ? undefined : outcome;
-  }
-}
-
-/** The way of a device that is passed through: it arrives at the physical SMMU, and is spoken of in its guest's terms. */
-export class PassedThroughLink implements TbuLink {
-  readonly spaces: AddressSpaces;
-  readonly #link: TbuLink;
-  readonly #StreamID: number;
-  readonly #hostOffset: number;
-
-  /** @param spaces the guest's memory. */
-  constructor(link: TbuLink, { arrival }: StreamPlan, { hostOffset }: InterfacePlan, spaces: AddressSpaces) {
-    this.spaces = spaces;
-    this.#link = link;
-    this.#StreamID = arrival.StreamID;
-    this.#hostOffset = hostOffset;
-  }
-
-  begin(): void {
-    this.#link.begin();
-  }
-
-  end(): void {
-    this.#link.end();
-  }
-
-  translate(transaction: Transaction): Outcome {
-    const { StreamID } = transaction;
-    transaction.StreamID = this.#StreamID;
-    const outcome = this.#link.translate(transaction);
-    transaction.StreamID = StreamID;
-    if (outcome === OK) transaction.pa -= this.#hostOffset;
-    return outcome;
-  }
-
-  /** Above an accelerated SMMU nothing stalls. */
-  resume(): undefined {
-    return undefined;
   }
 }
 

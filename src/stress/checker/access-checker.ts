@@ -208,7 +208,8 @@ export class AccessChecker {
       return NO_TENURE;
     }
     this.#statistics.checked++;
-    const page = transaction.pa - ((iova - this.#plan.window) % this.#plan.granuleBytes);
+    const pa = transaction.pa - this.#plan.hostOffset;
+    const page = pa - ((iova - this.#plan.window) % this.#plan.granuleBytes);
     let known = false;
     for (let i = this.#count - 1; i >= 0; i--) {
       if (this.#pages[i] !== page || this.#spaces[i] !== transaction.space) continue;
@@ -221,7 +222,7 @@ export class AccessChecker {
       iova,
       known
         ? 'succeeded without permission'
-        : `went to ${SECURITY_NAMES[transaction.space]} 0x${transaction.pa.toString(16)}, where slot ${slot} is not`,
+        : `went to ${SECURITY_NAMES[transaction.space]} 0x${pa.toString(16)}, where slot ${slot} is not`,
     );
     return NO_TENURE;
   }
@@ -414,9 +415,9 @@ export class AccessChecker {
       summary: `${what} at 0x${iova.toString(16)}: ${how}`,
       details: originLines(this.#witness.origin(transaction)),
       legal: this.#legal(),
-      StreamID: transaction.StreamID,
+      StreamID: this.#stream.StreamID,
       ...(transaction.outcome === OK && {
-        where: { slot: this.#slot, pa: transaction.pa, space: transaction.space },
+        where: { slot: this.#slot, pa: transaction.pa - this.#plan.hostOffset, space: transaction.space },
       }),
     });
   }

@@ -3,18 +3,22 @@
  * rings included, under a seeded scheduler. Same machine, same options: same bytes, same events, same report.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { SECURITY_STATES } from '../../arch/security.js';
+import { NON_SECURE, SECURITY_STATES } from '../../arch/security.js';
 import type { Machine } from '../../machine/types.js';
 import type { GuestMemory } from '../../memory/guest-memory.js';
+import { hostsOf } from '../../runtime/boot-plan.js';
+import { DirectPort, type LocalSmmu } from '../../runtime/in-process-machine.js';
 import { EventRingSender } from '../../runtime/shared/event-ring.js';
 import { type AddressSpaces, type MachineView, shareMachine } from '../../runtime/shared/shared-machine.js';
 import { SharedTbuChannel } from '../../runtime/shared/tbu-channel.js';
 import { TbuGuard } from '../../runtime/shared/tbu-guard.js';
+import { Hypervisor } from '../../runtime/threads/hypervisor.js';
 import { Tbu } from '../../smmu/tbu/tbu.js';
 import { Tcu } from '../../smmu/tcu/tcu.js';
 import { SpaceMemory } from '../../software/port.js';
 import type { Actor } from '../actors/actor.js';
 import { DmaActor, type TbuLink } from '../actors/dma-actor.js';
+import { GatedLink, GuestSmmuActor, HostGate } from '../actors/guest-smmus.js';
 import { LaneActor } from '../actors/lane-actor.js';
 import {
   GuardedLink,
@@ -32,7 +36,7 @@ import { type Faults, NO_FAULTS } from '../mutations/faults.js';
 import { MUTATIONS } from '../mutations/mutations.js';
 import type { StressOptions } from '../options.js';
 import type { StressOutcome } from '../outcome.js';
-import { planStress, type StressPlan, UnfitMachine } from '../plan.js';
+import { planStress, type StressPlan } from '../plan.js';
 import { Random } from '../random.js';
 import { type GrantSource, RandomGrants, RecordedGrants, Scheduler } from './scheduler.js';
 import { type Trace, TracedMemory, TracedPort } from './trace.js';
@@ -66,8 +70,12 @@ const SLICE_STEPS = 2000;
 
 interface SmmuParts {
   readonly tcu: Tcu;
-  readonly channel: SharedTbuChannel;
-  readonly actor: TcuActor;
+  readonly actor: Actor;
+}
+
+interface PhysicalParts extends SmmuParts {
+  /** Hands the records of its TBUs to the TCU. */
+  readonly drainEvents: () => void;
 }
 
 interface TbuParts {
@@ -91,6 +99,11 @@ class DeterministicMachine {
   readonly #faults: Faults;
   /** DMA threads: a device's is its index modulo their number. */
   readonly #lanes: number;
+  readonly #physical = new Map<number, PhysicalParts>();
+  /** Accelerated SMMUs. */
+  readonly #guests = new Map<number, SmmuParts>();
+  /** By physical SMMU with guests. */
+  readonly #gates = new Map<number, HostGate>();
   readonly #tbus: TbuParts[] = [];
   /** By stream. */
   readonly #traffic: Traffic[] = [];
@@ -99,9 +112,6 @@ class DeterministicMachine {
   readonly #report = (finding: Finding) => this.findings.push(finding);
 
   constructor(machine: Machine, options: DeterministicOptions) {
-    // What a guest's SMMU does waits within one step for the physical one, and that for devices which cannot go on meanwhile.
-    if (machine.smmus.some(({ accel }) => accel !== undefined))
-      throw new UnfitMachine('accelerated SMMUs are stressed in threads only');
     this.#machine = machine;
     this.#options = options;
     this.#plan = planStress(machine, options.seed);
@@ -109,7 +119,11 @@ class DeterministicMachine {
     this.#lanes = 1 + new Random(options.seed, LANES_CHANCE).below(this.#plan.streams.length);
     this.#view = shareMachine(machine, this.#lanes, 1, options.memory).view;
     this.#ledger = new Ledger(this.#plan, Ledger.allocate(this.#plan));
-    this.smmus = machine.smmus.map((_, index) => this.#smmu(index));
+    for (const [index, { accel }] of machine.smmus.entries()) {
+      if (accel === undefined) this.#physical.set(index, this.#smmu(index));
+    }
+    for (const host of hostsOf(machine)) this.#addGuests(host, this.#physical.get(host)!);
+    this.smmus = machine.smmus.map((_, index) => this.#physical.get(index) ?? this.#guests.get(index)!);
     this.devices = this.#plan.streams.map((_, index) => this.#device(index));
     this.software = this.#plan.interfaces.map((_, index) => this.#software(index));
     const lanes = Array.from({ length: this.#lanes }, (_, lane) => {
@@ -166,7 +180,26 @@ class DeterministicMachine {
     });
   }
 
-  #smmu(index: number): SmmuParts {
+  /** The kernel above a physical SMMU, and the accelerated ones above that. */
+  #addGuests(host: number, { tcu, actor }: SmmuParts): void {
+    const own: LocalSmmu = {
+      readRegister: (offset, sizeBytes, security) => tcu.readRegister(offset, sizeBytes, security),
+      writeRegister: (offset, sizeBytes, value, security) =>
+        tcu.writeRegister(offset, sizeBytes, value, security),
+      runToIdle: () => void actor.step(),
+    };
+    const { registers } = this.#view.shared;
+    const wiring = (smmu: number) => ({ io: { interrupt() {} }, registers: registers[smmu]! });
+    const { guests } = new Hypervisor(this.#view, host, new DirectPort(own, NON_SECURE), wiring);
+    const gate = new HostGate();
+    this.#gates.set(host, gate);
+    for (const [index, smmu] of guests) {
+      const name = this.#machine.smmus[index]!.id;
+      this.#guests.set(index, { tcu: smmu.tcu, actor: new GuestSmmuActor(name, smmu, gate) });
+    }
+  }
+
+  #smmu(index: number): PhysicalParts {
     const { id, config } = this.#machine.smmus[index]!;
     const { control, shared } = this.#view;
     const at = control.offsets.smmus[index]!;
@@ -175,18 +208,20 @@ class DeterministicMachine {
     const io = { interrupt() {} };
     const stalls = control.stalls(at, config.idr);
     const tcu = new Tcu(config, this.#view.spacesOf(index), toTbus, io, stalls, shared.registers[index]!);
-    return { tcu, channel, actor: new TcuActor(id, tcu, channel) };
+    return { tcu, actor: new TcuActor(id, tcu, channel), drainEvents: () => channel.drainEvents(tcu) };
   }
 
   #device(index: number): DmaActor {
-    const { interface: at } = this.#plan.streams[index]!;
-    const { smmu } = this.#plan.interfaces[at]!;
+    const { interface: at, arrival } = this.#plan.streams[index]!;
+    const { smmu } = arrival;
     const lane = index % this.#lanes;
     const known = this.#tbus.find((entry) => entry.smmu === smmu && entry.lane === lane);
     const { link: shared, tbu } = known ?? this.#tbu(smmu, lane);
     const { trace } = this.#options;
-    const link = new MeteredLink(shared, tbu, (transaction) => trace?.access(smmu, transaction));
-    this.#traffic.push(link.traffic);
+    const metered = new MeteredLink(shared, tbu, (transaction) => trace?.access(smmu, transaction));
+    this.#traffic.push(metered.traffic);
+    const gate = this.#gates.get(smmu);
+    const link = gate === undefined ? metered : new GatedLink(metered, gate);
     const { seed, check } = this.#options;
     return new DmaActor({
       ...{ plan: this.#plan, stream: index, link, ledger: this.#ledger, seed, check },
@@ -197,14 +232,14 @@ class DeterministicMachine {
   /** The TBU of a lane at an SMMU, with all that is between the two. */
   #tbu(smmu: number, lane: number): TbuParts {
     const { control } = this.#view;
-    const { tcu, channel } = this.smmus[smmu]!;
+    const { drainEvents } = this.#physical.get(smmu)!;
     const { config } = this.#machine.smmus[smmu]!;
     const faults = this.#faults;
     const at = control.offsets.smmus[smmu]!;
     const slot = at.slots[lane]!;
     const limit = this.#view.smmuLimit(smmu, 'to make room');
     const sender = new EventRingSender(control, at, slot, limit);
-    const ring = new RoomyEvents(sender, control, slot, () => channel.drainEvents(tcu));
+    const ring = new RoomyEvents(sender, control, slot, drainEvents);
     const stalls = control.stalls(at, config.idr).range(lane, at.slots.length);
     const spaces = this.#spaces(smmu);
     const [nonSecure, secure] = spaces;
