@@ -72,7 +72,8 @@ ${table(['number', 'name', 'section', 'fields'], events)}
 ## Nested HWPTs
 
 What a guest's STE makes of a stream behind an accelerated SMMU, and whether the device needs a vDEVICE, which tells its
-StreamID in the guest, before it can be attached (Linux: struct iommu_hwpt_arm_smmuv3).
+StreamID in the guest, before it can be attached (Linux: struct iommu_hwpt_arm_smmuv3). A guest has no Stall model:
+HWPT_INVALIDATE takes no CMD_RESUME, in Linux as here, so that nobody could end a stall.
 
 ${table(['nested HWPT', 'vSTE', 'effect', 'vDEVICE', 'why'], nested)}
 `;

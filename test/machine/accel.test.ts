@@ -9,12 +9,13 @@ interface Choices {
   readonly host?: string;
   readonly guest?: string;
   readonly devices?: readonly string[];
+  readonly software?: string;
 }
 
 const HOST_NIC = '{ id: nic, type: dma-engine, bus: pcie.0, addr: "01.0" }';
 const PASSED = '{ id: nic0, type: vfio-pci, bus: pcie.1, addr: "00.0", host: nic }';
 
-function load({ host = '', guest = '', devices = [HOST_NIC, PASSED] }: Choices = {}) {
+function load({ host = '', guest = '', devices = [HOST_NIC, PASSED], software = '' }: Choices = {}) {
   const text = `machine: m
 memory: [ { id: ram, base: 0x40000000, size: 256MiB } ]
 buses: [ { id: pcie.0, type: pcie }, { id: pcie.1, type: pxb-pcie, bus-nr: 0x20 }, { id: rp, type: pcie-root-port, bus: pcie.1, addr: "01.0", secondary: 0x21 } ]
@@ -22,6 +23,7 @@ smmus:
   - { id: host0, base: 0x09050000, primary-bus: pcie.0, stage: nested${host} }
   - { id: smmu1, base: 0x09070000, primary-bus: pcie.1, accel: host0${guest} }
 devices: [ ${devices.join(', ')} ]
+software: [ ${software} ]
 `;
   const { machine, diagnostics } = loadMachine(text, 'm.yaml');
   return { machine, found: diagnostics.map(({ code, message }) => `${code}: ${message}`) };
@@ -98,6 +100,19 @@ describe('C21: auto', () => {
     const { machine } = load({ host: ', oas: auto, ssidsize: auto', guest: '' });
     expect(get([machine!.smmus[0]!.config.idr.IDR5], IDR5.fields.OAS)).toBe(4);
   });
+});
+
+test("an accelerated SMMU has no Stall model: nobody could pass a guest's CMD_RESUME on", () => {
+  const { machine, found } = load({ host: ', stall-model: stall', guest: ', stall-model: stall' });
+  expect(found).toEqual([
+    "accel-reduced: SMMU 'smmu1' is accelerated: it has no Stall model, whatever stall-model says",
+  ]);
+  expect(get([machine!.smmus[1]!.config.idr.IDR0], IDR0.fields.STALL_MODEL)).toBe(1);
+  const software =
+    '{ device: nic0, faults: stall, mappings: [{ iova: 0x10000, size: 64KiB, populate: on-fault }] }';
+  expect(load({ guest: ', stall-model: stall', software }).found).toContain(
+    "software-conflict: SMMU 'smmu1' has no Stall model, so no fault of 'nic0' can stall",
+  );
 });
 
 test('an accelerated SMMU offers stage 1 alone, and none of what a physical STE keeps to itself (C18)', () => {

@@ -11,7 +11,8 @@
  * read at its CMD_CFGI_STE, or when SMMUEN becomes 1, and at no other time. While SMMUEN is 0 and GBPA bypasses, an
  * access with a SubstreamID aborts; it is recorded if SMMUEN becomes 1 before that is known.
  *
- * Left out: stalled transactions, ATS and PRI, a Secure interface.
+ * Left out: ATS and PRI, a Secure interface, and the Stall model: HWPT_INVALIDATE takes no CMD_RESUME, in Linux as here, so that
+ * nobody could end a stall. The guest's IDR0 says so, and the physical STE has S1STALLD set.
  */
 import {
   CMD_CFGI_CD,

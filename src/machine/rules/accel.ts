@@ -39,7 +39,7 @@ export const accelAutoUnresolved = errorRule(
 );
 export const accelReduced = warningRule(
   'accel-reduced',
-  'A property that an accelerated SMMU cannot have: it offers stage 1 to Non-secure streams.',
+  'A property that an accelerated SMMU cannot have: it offers stage 1 to Non-secure streams, and no Stall model.',
 );
 export const vfioHost = errorRule(
   'vfio-host',
@@ -173,15 +173,22 @@ function hostTrouble(
 }
 
 function checkReduced({ item }: Smmu, reporter: Reporter): void {
-  const asked: readonly (readonly [string, Value<unknown>, boolean])[] = [
-    ['stage', item.stage, (usable(item.stage) ?? '1') !== '1'],
-    ['secure-impl', item['secure-impl'], usable(item['secure-impl']) === 'on'],
-    ['secure-memory', item['secure-memory'], isGiven(item['secure-memory'])],
-    ['sel2', item.sel2, usable(item.sel2) === 'on'],
+  const stage1 = 'stage 1 for Non-secure streams';
+  const asked: readonly (readonly [string, Value<unknown>, boolean, string])[] = [
+    ['stage', item.stage, (usable(item.stage) ?? '1') !== '1', stage1],
+    ['secure-impl', item['secure-impl'], usable(item['secure-impl']) === 'on', stage1],
+    ['secure-memory', item['secure-memory'], isGiven(item['secure-memory']), stage1],
+    ['sel2', item.sel2, usable(item.sel2) === 'on', stage1],
+    [
+      'stall-model',
+      item['stall-model'],
+      (usable(item['stall-model']) ?? 'terminate') !== 'terminate',
+      'no Stall model',
+    ],
   ];
-  for (const [name, value, wanted] of asked) {
+  for (const [name, value, wanted, what] of asked) {
     if (!wanted || value.origin !== 'own') continue;
-    const message = `SMMU ${item.label} is accelerated: it has stage 1 for Non-secure streams, whatever ${name} says`;
+    const message = `SMMU ${item.label} is accelerated: it has ${what}, whatever ${name} says`;
     reporter.value(accelReduced, value, message, `remove ${name}`);
   }
 }

@@ -2,7 +2,7 @@
 import { errorRule, isReported, type Reporter, usable, type Value, warningRule } from '../diagnostics.js';
 import type { MappingItem, SoftwareItem, StepItem } from '../file-shape.js';
 import { GRANULE_NAMES } from '../kinds.js';
-import { type Device, extent, hex, type Model, type Smmu, type Space } from '../model.js';
+import { type Device, extent, hex, isAccelerated, type Model, type Smmu, type Space } from '../model.js';
 import { DEFAULT_OAS, granules, numberOr } from '../properties.js';
 import { items, mayHoldMore } from '../read.js';
 import { directory, resolve } from './references.js';
@@ -84,9 +84,13 @@ function checkProgram(program: Programmed, sharers: readonly Programmed[], repor
     const message = `SMMU ${smmu.item.label} has no ${GRANULE_NAMES[granule]} granule`;
     reporter.value(softwareConflict, item.granule, message, 'use one of its granules');
   }
-  if (usable(item.faults) === 'stall' && usable(smmu.item['stall-model']) === 'terminate') {
+  const accelerated = isAccelerated(smmu);
+  if (usable(item.faults) === 'stall' && (accelerated || usable(smmu.item['stall-model']) === 'terminate')) {
     const message = `SMMU ${smmu.item.label} has no Stall model, so no fault of ${program.device.item.label} can stall`;
-    reporter.value(softwareConflict, item.faults, message, 'give the SMMU stall-model: stall');
+    const help = accelerated
+      ? 'write faults: terminate, or remove accel from the SMMU'
+      : 'give the SMMU stall-model: stall';
+    reporter.value(softwareConflict, item.faults, message, help);
   }
   const first = sharers[0];
   const difference = first === undefined ? undefined : sharingTrouble(program, first);
