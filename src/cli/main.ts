@@ -27,6 +27,12 @@ function version(): string {
   return String(version);
 }
 
+/** Yargs lays out the help of each command that it runs, asked for or not: half of that is folding lines, which null saves. */
+function helpWidth(): number | null {
+  const isAsked = hideBin(process.argv).some((arg) => arg === '--help' || arg === 'help');
+  return isAsked ? Math.min(110, process.stdout.columns ?? 100) : null;
+}
+
 /** Runs a command and keeps its exit status; output may still be under way, so nothing exits here. */
 async function finish(status: Promise<number>): Promise<void> {
   process.exitCode = await status;
@@ -172,7 +178,7 @@ const cli = yargs(hideBin(process.argv))
   .strict()
   .version(version())
   .help()
-  .wrap(Math.min(110, process.stdout.columns ?? 100))
+  .wrap(helpWidth())
   .exitProcess(false)
   .fail((message, error) => {
     // Yargs has a message where the command line is wrong, and only the error where a command failed.
