@@ -57,8 +57,6 @@ export async function deterministic(
   options: DeterministicOptions,
   args: DeterministicArguments,
 ): Promise<Outcome> {
-  if (args.scenario !== undefined && machine.smmus.some(({ accel }) => accel !== undefined))
-    throw new UsageError('a scenario has no host above an SMMU: with accelerated SMMUs, write a --schedule');
   const count = args.seeds ?? 1;
   const line = new ChangingLine(!args.json);
   const show = (progress: SeedsProgress) => line.show(progressLine(progress, count));

@@ -108,6 +108,8 @@ async function settingsOf(machine: Machine, args: StressArguments): Promise<Sett
     operations,
     replaySchedule,
   } = args;
+  if (args.scenario !== undefined && machine.smmus.some(({ accel }) => accel !== undefined))
+    throw new UsageError(`${args.file}: a scenario has no host above an SMMU: write a --schedule`);
   if (replaySchedule !== undefined) {
     const { machine: recorded, options } = await readSchedule(replaySchedule);
     if (recorded !== machine.name)

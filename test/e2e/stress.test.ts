@@ -181,4 +181,11 @@ describe('stress: wrong command lines', () => {
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
     expect(stderr).toMatch(message);
   });
+
+  it('a scenario of a machine with accelerated SMMUs', () => {
+    const args = ['--deterministic', '--scenario', 'bug.jsonl'];
+    const { status, stdout, stderr } = smmulator('stress', 'machines/accelerated.yaml', ...args);
+    expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+    expect(stderr).toMatch(/write a --schedule/);
+  });
 });
