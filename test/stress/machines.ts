@@ -61,6 +61,15 @@ export function stallingOverlay(): Machine {
   return load(OVERLAY.replace('stage: nested,', 'stage: nested, stall-model: stall,'), 'overlay.yaml');
 }
 
+/** Caches that keep what they may, level 1 descriptors among it: what Leaf is about. */
+export function stale(machine: Machine): Machine {
+  const smmus = machine.smmus.map((smmu) => ({
+    ...smmu,
+    config: { ...smmu.config, caching: 'stale' as const },
+  }));
+  return { ...machine, smmus };
+}
+
 /** Runs a machine again and again, in the same memory. */
 export function runner(machine: Machine): (options: DeterministicOptions) => DeterministicReport {
   let memory = GuestMemory.create(machine.regions);

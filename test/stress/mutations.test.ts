@@ -1,22 +1,13 @@
 /** H3: the checker proves itself on every built-in fault, and is silent without one. */
 import { describe, expect, it } from 'vitest';
-import type { Machine } from '../../src/machine/types.js';
 import { MUTATION_NAMES, type MutationName } from '../../src/stress/mutations/mutation-names.js';
 import type { DeterministicReport } from '../../src/stress/schedule/deterministic.js';
-import { notingOverlay, notingStage2, overlay, runner, stallingOverlay } from './machines.js';
+import { notingOverlay, notingStage2, overlay, runner, stale, stallingOverlay } from './machines.js';
 
 /** The bound within which each fault must be found. */
 const SEEDS = 12;
 const OPERATIONS = 1000;
 
-/** Caches that keep what they may, level 1 descriptors among it: what Leaf is about. */
-function stale(machine: Machine): Machine {
-  const smmus = machine.smmus.map((smmu) => ({
-    ...smmu,
-    config: { ...smmu.config, caching: 'stale' as const },
-  }));
-  return { ...machine, smmus };
-}
 const runOverlay = runner(stale(overlay()));
 const runNoting = runner(stale(notingOverlay()));
 const runStalling = runner(stale(stallingOverlay()));

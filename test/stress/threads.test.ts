@@ -4,9 +4,10 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { loadMachine } from '../../src/machine/load.js';
 import type { Machine } from '../../src/machine/types.js';
-import type { MutationName } from '../../src/stress/mutations/mutation-names.js';
+import { MUTATION_NAMES, type MutationName } from '../../src/stress/mutations/mutation-names.js';
 import type { StressReport } from '../../src/stress/report/report.js';
 import { runThreaded } from '../../src/stress/threads.js';
+import { notingOverlay, overlay, stale, stallingOverlay } from './machines.js';
 
 /** Of a run without a fault; one with a fault has far longer, and ends when it is found. */
 const CLEAN_MS = Number(process.env.SMMULATOR_STRESS_MS ?? 2000);
@@ -80,5 +81,25 @@ describe('H3: a built-in fault in threads', () => {
       .filter(({ kind }) => kind.startsWith('stale'))
       .flatMap((one) => one.details);
     expect(details.join('\n')).toMatch(/CMD_TLBI_\w+.* is missing/);
+  });
+});
+
+/** All of them cost half a minute: one stands for all unless SMMULATOR_STRESS_MS asks for more than that. */
+const EVERY_FAULT =
+  process.env.SMMULATOR_STRESS_MS === undefined ? (['forget-combined'] as const) : MUTATION_NAMES;
+
+describe('H3: on an SMMU with all that there is to confuse, in threads', { timeout: 60_000 }, () => {
+  it.each(EVERY_FAULT)('%s is found', async (mutate) => {
+    const machine =
+      mutate === 'lost-update'
+        ? notingOverlay()
+        : mutate === 'skip-resume' || mutate === 'impatient-stall'
+          ? stallingOverlay()
+          : overlay();
+    // With this seed a nested context and one of stage 1 alone.
+    const options = { seed: 5, profile: 'everything', check: true, durationMs: FAULTY_MS, lanes: 2 } as const;
+    const report = await runThreaded(stale(machine), { ...options, mutate });
+    expect(report).toMatchObject({ ok: false, end: 'done', failure: null });
+    expect(report.findings).not.toEqual([]);
   });
 });

@@ -111,7 +111,7 @@ export class SoftwareActor implements Actor {
       ...{ pages: this.#pages, events: this.#events, report },
       contexts: this.#contexts,
     };
-    this.#contexts.push(...own.contexts.map((kind) => this.#context(kind, below)));
+    for (const kind of own.contexts) this.#contexts.push(this.#context(kind, below));
     if (below !== undefined) this.#mapStructures(below);
     const mappings = new MappingWork(kit);
     mappings.prepare();
@@ -190,9 +190,13 @@ export class SoftwareActor implements Actor {
   #context(kind: ContextKind, below: Context | undefined): StressContext {
     const { granule } = this.#own;
     const stage = kind === 'stage2' ? 2 : 1;
-    const context = this.#driver.createContext({ granule, stage, blocks: false });
-    const stage2 = { stage1: undefined, stage2: context, nested: below }[kind];
-    return { kind, context, stage2: stage2?.tables, VMID: stage2?.VMID ?? 0 };
+    const made = this.#driver.createContext({ granule, stage, blocks: false });
+    const stage2 = { stage1: undefined, stage2: made, nested: below }[kind];
+    const VMID = stage2?.VMID ?? 0;
+    // Contexts that a VMID tells apart have the same ASID: each is to be looked at.
+    const other = this.#contexts.find((one) => one.kind !== 'stage2' && one.VMID !== VMID);
+    const ASID = stage === 1 && other !== undefined ? other.context.ASID : made.ASID;
+    return { kind, context: { ...made, ASID }, stage2: stage2?.tables, VMID };
   }
 
   /** Stage 2 below nested contexts leads their tables and CDs, and the window, to where they are. */
