@@ -3,6 +3,15 @@
  *
  * Stated as an interface so that `smmu` depends on the promise and not on how memory is laid out.
  */
+import type { WasmMemory } from './kernel.js';
+
+/** Physical addresses from `start` up to `end` that lie in one Wasm memory, at their sum with `delta`. */
+export interface MemoryWindow {
+  readonly memory: WasmMemory;
+  readonly start: number;
+  readonly end: number;
+  readonly delta: number;
+}
 
 /** An access that the memory system refuses is an external abort: the methods answer false, they never throw. */
 export interface PhysicalAddressSpace {
@@ -11,21 +20,10 @@ export interface PhysicalAddressSpace {
    * @param pa 8-byte aligned.
    */
   load(pa: number, into: Int32Array, count: number): boolean;
-  /**
-   * Walks one stage of plain VMSAv8 tables to the leaf in one go, where the memory can: kernel.as.ts says what is plain.
-   * @param shape granule bits in [7:0], start level in [15:8], input bits in [23:16], lowest block level in [31:24].
-   * @param limit the first address that a table may not have.
-   * @param leaf where the leaf descriptor goes, as a (low, high) pair.
-   * @returns level and table flags of the leaf, or -1 when the walk has to be made step by step.
-   */
-  descend?(
-    base: number,
-    inputLo: number,
-    inputHi: number,
-    shape: number,
-    limit: number,
-    leaf: Int32Array,
-  ): number;
+  /** The contiguous memory around an address, for a kernel in the same Wasm memory that reads there itself. */
+  window?(pa: number): MemoryWindow | undefined;
+  /** Whether some accesses are refused that a window would let pass. */
+  readonly hasFaults?: boolean;
   /** Stores one 64-bit word with single-copy atomicity. `pa` is 8-byte aligned. */
   store(pa: number, lo: number, hi: number): boolean;
   /** Stores one 32-bit word (an MSI, a queue field). `pa` is 4-byte aligned. */

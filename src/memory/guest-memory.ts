@@ -7,12 +7,21 @@
 import { reserveMemory, WASM_PAGE_BYTES, type WasmMemory } from './kernel.js';
 import { MappedSpace } from './mapped-space.js';
 import { flatten, type MemoryRegionSpec, type PlacedRegion, place } from './placement.js';
-import { CHUNK_BYTES, Slab, THREADS_MAX } from './slab.js';
+import { CHUNK_BYTES, reservedBytes, Slab, THREADS_MAX } from './slab.js';
 
 /** What another thread needs to attach. Cloneable; posting it shares the memory. */
 export interface GuestMemoryHandle {
   readonly memories: readonly WasmMemory[];
   readonly regions: readonly PlacedRegion[];
+  readonly workspaceBytes: number;
+}
+
+/** Memory beside guest memory, in the same Wasm memory, for a kernel of somebody else's. Shared, and not cleared. */
+export interface Workspace {
+  readonly memory: WasmMemory;
+  /** Byte offset in the memory; a multiple of 64. */
+  readonly offset: number;
+  readonly words: Int32Array;
 }
 
 /** Bytes of a page of a memory image: what is found to be zero, or not, as a whole. */
@@ -32,16 +41,20 @@ export class GuestMemory {
   private readonly slabs: readonly Slab[];
   private readonly threadIndex: number;
 
-  private constructor(regions: readonly PlacedRegion[], slabs: readonly Slab[], threadIndex: number) {
-    this.handle = { memories: slabs.map((slab) => slab.memory), regions };
+  private constructor(
+    { regions, workspaceBytes }: Omit<GuestMemoryHandle, 'memories'>,
+    slabs: readonly Slab[],
+    threadIndex: number,
+  ) {
+    this.handle = { memories: slabs.map((slab) => slab.memory), regions, workspaceBytes };
     this.bounce = slabs[0].bounce;
     this.slabs = slabs;
     this.threadIndex = threadIndex;
   }
 
-  /** Reserves memory for these regions. The creating thread is thread 0. */
-  static create(regions: readonly MemoryRegionSpec[]): GuestMemory {
-    return GuestMemory.build(regions, []);
+  /** Reserves memory for these regions, and workspace. The creating thread is thread 0. */
+  static create(regions: readonly MemoryRegionSpec[], workspaceBytes = 0): GuestMemory {
+    return GuestMemory.build(regions, workspaceBytes, []);
   }
 
   /** @param threadIndex 1 to 255, and no other thread's: it chooses the scratch and bounce buffers that are its own. */
@@ -50,7 +63,7 @@ export class GuestMemory {
       throw new Error(`thread index ${threadIndex}: not 1 to ${THREADS_MAX - 1}`);
     }
     const slabs = handle.memories.map((memory, index) => new Slab(index, memory, threadIndex));
-    return new GuestMemory(handle.regions, slabs, threadIndex);
+    return new GuestMemory(handle, slabs, threadIndex);
   }
 
   /**
@@ -61,12 +74,21 @@ export class GuestMemory {
   recycle(regions: readonly MemoryRegionSpec[]): GuestMemory {
     if (this.threadIndex !== 0) throw new Error('only the thread that created a memory recycles it');
     this.clear();
-    return GuestMemory.build(regions, this.slabs);
+    return GuestMemory.build(regions, this.handle.workspaceBytes, this.slabs);
   }
 
   /** Zeroes all regions, at the cost of what was written. No other thread may be using them. */
   clear(): void {
     for (const slab of this.slabs) slab.clear();
+  }
+
+  /** A part of the workspace. Parts may not overlap, unless their users are one. @param offset a multiple of 64. */
+  workspace(offset: number, sizeBytes: number): Workspace {
+    if (offset + sizeBytes > this.handle.workspaceBytes)
+      throw new Error('a workspace beyond what was asked for');
+    const { memory } = this.slabs[0];
+    const at = reservedBytes(0) + offset;
+    return { memory, offset: at, words: new Int32Array(memory.buffer, at, sizeBytes / 4) };
   }
 
   /** The address space in which the first of these regions that claims an address has it. */
@@ -117,13 +139,17 @@ export class GuestMemory {
     return region;
   }
 
-  private static build(regions: readonly MemoryRegionSpec[], used: readonly Slab[]): GuestMemory {
-    const placement = place(regions);
+  private static build(
+    regions: readonly MemoryRegionSpec[],
+    workspaceBytes: number,
+    used: readonly Slab[],
+  ): GuestMemory {
+    const placement = place(regions, workspaceBytes);
     const slabs = placement.slabBytes.map((sizeBytes, index) => {
       const candidate = used[index];
       if (candidate !== undefined && candidate.bytes.length >= sizeBytes) return candidate;
       return new Slab(index, reserveMemory(sizeBytes / WASM_PAGE_BYTES), 0);
     });
-    return new GuestMemory(placement.regions, slabs, 0);
+    return new GuestMemory({ regions: placement.regions, workspaceBytes }, slabs, 0);
   }
 }

@@ -3,7 +3,7 @@
  *
  * Hot: an access allocates nothing, and after the last-hit test costs one binary search. Instances belong to one thread.
  */
-import type { PhysicalAddressSpace } from './address-space.js';
+import type { MemoryWindow, PhysicalAddressSpace } from './address-space.js';
 import {
   ACCESS_BOTH,
   ACCESS_READ,
@@ -55,28 +55,15 @@ export class MappedSpace implements PhysicalAddressSpace {
     }
   }
 
-  descend(
-    base: number,
-    inputLo: number,
-    inputHi: number,
-    shape: number,
-    limit: number,
-    leaf: Int32Array,
-  ): number {
-    const piece = this.locate(base);
-    if (piece < 0 || this.faults.armed) return -1;
-    const start = this.starts[piece];
-    const end = this.ends[piece];
-    return this.slabs[piece].descend(
-      base,
-      inputLo,
-      inputHi,
-      shape,
-      start,
-      end < limit ? end : limit,
-      this.deltas[piece],
-      leaf,
-    );
+  window(pa: number): MemoryWindow | undefined {
+    const piece = this.locate(pa);
+    if (piece < 0) return undefined;
+    const { memory } = this.slabs[piece];
+    return { memory, start: this.starts[piece], end: this.ends[piece], delta: this.deltas[piece] };
+  }
+
+  get hasFaults(): boolean {
+    return this.faults.armed;
   }
 
   store(pa: number, lo: number, hi: number): boolean {

@@ -37,10 +37,11 @@ const PA_LIMIT = 2 ** 52;
 
 /**
  * Places regions one after the other, each from a chunk boundary on, over as many slabs as they need.
+ * @param workspaceBytes kept free before them, from `reservedBytes(0)` of the first slab on.
  * @throws Error for a region that realize should have refused.
  */
-export function place(regions: readonly MemoryRegionSpec[]): Placement {
-  const slabBytes = [reservedBytes(0)];
+export function place(regions: readonly MemoryRegionSpec[], workspaceBytes = 0): Placement {
+  const slabBytes = [reservedBytes(0) + Math.ceil(workspaceBytes / CHUNK_BYTES) * CHUNK_BYTES];
   const placed = new Map<string, PlacedRegion>();
   // What aliases show is placed before them.
   const inOrder = [...regions.filter(({ alias }) => !alias), ...regions.filter(({ alias }) => alias)];

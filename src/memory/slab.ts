@@ -4,7 +4,8 @@
  *     0          scratch slots, one per thread: where the kernel leaves words for JavaScript to pick up
  *     128 KiB    dirty map, one byte per 64 KiB chunk of the slab
  *     192 KiB    slab 0 only: bounce buffers, one per thread
- *     ...        guest memory, from `reservedBytes(index)` on
+ *     ...        slab 0 only: workspace of kernels that work beside guest memory, as much as is asked for
+ *     ...        guest memory, from `reservedBytes(index)` on, or behind the workspace
  *
  * Hosts are little-endian, as every platform of Node is; so is the guest.
  */
@@ -30,7 +31,7 @@ const BOUNCE_OFFSET = DIRTY_OFFSET + DIRTY_BYTES;
 const WORD_LOOP_BYTES_MAX = 64;
 const BYTE_LOOP_BYTES_MAX = 32;
 
-/** Bytes at the start of a slab that are not guest memory; a multiple of CHUNK_BYTES. */
+/** Bytes at the start of a slab that are neither guest memory nor workspace; a multiple of CHUNK_BYTES. */
 export function reservedBytes(index: number): number {
   return index === 0 ? BOUNCE_OFFSET + THREADS_MAX * BOUNCE_BYTES : BOUNCE_OFFSET;
 }
@@ -93,24 +94,6 @@ export class Slab {
     this.kernel.loadWords(offset, this.scratchOffset, count);
     const scratch = this.scratch;
     for (let i = 0; i < count * 2; i++) into[at + i] = scratch[i];
-  }
-
-  /** Walks tables that lie in this slab; see kernel.as.ts. The leaf descriptor goes to `leaf` as a (low, high) pair. */
-  descend(
-    base: number,
-    inputLo: number,
-    inputHi: number,
-    shape: number,
-    start: number,
-    limit: number,
-    delta: number,
-    leaf: Int32Array,
-  ): number {
-    const { kernel, scratch, scratchOffset } = this;
-    const answer = kernel.descend(base, inputLo, inputHi, shape, start, limit, delta, scratchOffset);
-    leaf[0] = scratch[0];
-    leaf[1] = scratch[1];
-    return answer;
   }
 
   store(offset: number, lo: number, hi: number): void {

@@ -10,7 +10,7 @@ import type { Transaction } from '../smmu/transaction.js';
 import type { PlannedSmmu } from './configure.js';
 import type { DriverState, ScenarioDriver } from './driver.js';
 import type { InterruptName } from './format.js';
-import { restoreMemory, type ScenarioMemory, saveMemory } from './memory.js';
+import { restoreMemory, type ScenarioMemory, saveMemory, workspaceOf } from './memory.js';
 
 type Interrupts = Record<SecurityState, Set<InterruptName>>;
 
@@ -20,11 +20,13 @@ interface Built {
   readonly interrupts: Interrupts;
 }
 
-function build(planned: PlannedSmmu, { spaces }: ScenarioMemory): Built {
+function build(planned: PlannedSmmu, index: number, memory: ScenarioMemory): Built {
   const interrupts: Interrupts = { [NON_SECURE]: new Set(), [SECURE]: new Set() };
-  const smmu = new Smmu(planned.config, spaces, {
-    interrupt: (name, security) => interrupts[security].add(name),
-  });
+  const { config } = planned;
+  const io = {
+    interrupt: (name: InterruptName, security: SecurityState) => interrupts[security].add(name),
+  };
+  const smmu = new Smmu(config, memory.spaces, io, workspaceOf(memory, index, config.tlb));
   return { planned, smmu, interrupts };
 }
 
@@ -34,7 +36,7 @@ export class InProcessDriver implements ScenarioDriver {
 
   constructor(smmus: ReadonlyMap<string, PlannedSmmu>, memory: ScenarioMemory) {
     this.#memory = memory;
-    this.#smmus = new Map([...smmus].map(([id, planned]) => [id, build(planned, memory)]));
+    this.#smmus = new Map([...smmus].map(([id, planned], index) => [id, build(planned, index, memory)]));
   }
 
   writeRegister(
@@ -127,8 +129,8 @@ export class InProcessDriver implements ScenarioDriver {
 
   protected restoreSmmus({ smmus, interrupts }: Omit<DriverState, 'memory'>): void {
     this.#smmus = new Map(
-      [...this.#smmus].map(([id, { planned }]) => {
-        const built = build(planned, this.#memory);
+      [...this.#smmus].map(([id, { planned }], index) => {
+        const built = build(planned, index, this.#memory);
         built.smmu.restore(smmus.get(id)!);
         for (const security of SECURITY_STATES) {
           for (const name of interrupts.get(id)![security]) built.interrupts[security].add(name);

@@ -3,9 +3,10 @@
  * Non-secure entries are visible in both spaces.
  */
 import { NON_SECURE, SECURE, type SecurityState } from '../arch/security.js';
-import { GuestMemory, type MemoryPage } from '../memory/guest-memory.js';
+import { GuestMemory, type MemoryPage, type Workspace } from '../memory/guest-memory.js';
 import type { ArmedFault } from '../memory/injected-faults.js';
 import type { MappedSpace } from '../memory/mapped-space.js';
+import { workspaceBytes } from '../smmu/tbu/translation-kernel.js';
 import type { MemoryDescription } from './format.js';
 
 /** A value for each PA space, indexed by Security state. */
@@ -38,6 +39,21 @@ export function restoreMemory({ guest, spaces }: ScenarioMemory, { pages, faults
   for (const [index, space] of spaces.entries()) space.restoreFaults(faults[index]!);
 }
 
+/** The TBUs of so many SMMUs, with so many entries, have a kernel: the same for all scenarios, as their memory is one. */
+const KERNELS = 8;
+const KERNEL_ENTRIES = 4096;
+
+/** Where the kernel of an SMMU's TBU works (tbu/translation-kernel.ts); undefined where there is no room for it. */
+export function workspaceOf(
+  { guest }: ScenarioMemory,
+  index: number,
+  entries: number,
+): Workspace | undefined {
+  const sizeBytes = workspaceBytes(entries);
+  if (sizeBytes === 0 || entries > KERNEL_ENTRIES || index >= KERNELS) return undefined;
+  return guest.workspace(index * workspaceBytes(KERNEL_ENTRIES), sizeBytes);
+}
+
 /** Gives one scenario after the other its memory, zeroed: reserving gigabytes anew for each would cost more than they. */
 export class MemoryPool {
   #last: GuestMemory | undefined;
@@ -50,7 +66,8 @@ export class MemoryPool {
       sizeBytes,
       space,
     }));
-    const guest = this.#last?.recycle(regions) ?? GuestMemory.create(regions);
+    const workspace = KERNELS * workspaceBytes(KERNEL_ENTRIES);
+    const guest = this.#last?.recycle(regions) ?? GuestMemory.create(regions, workspace);
     this.#last = guest;
     const idsIn = (space: SecurityState) =>
       regions.filter((region) => region.space === space).map(({ id }) => id);

@@ -4,6 +4,7 @@
  */
 import type { SecurityState } from '../arch/security.js';
 import type { PhysicalAddressSpace } from '../memory/address-space.js';
+import type { Workspace } from '../memory/guest-memory.js';
 import type { SmmuConfig } from './config.js';
 import type { EventChannel, TbuChannel } from './maintenance.js';
 import { StallTable } from './stalls.js';
@@ -25,7 +26,8 @@ export class Smmu {
   readonly tbu: Tbu;
   readonly #id: string;
 
-  constructor(config: SmmuConfig, spaces: Spaces, io: TcuIo) {
+  /** @param workspace as the TBU takes it. */
+  constructor(config: SmmuConfig, spaces: Spaces, io: TcuIo, workspace?: Workspace) {
     this.#id = config.id;
     // Each needs the other: the TBU is reached through a channel object that is complete once both are there.
     const link: { tbu?: Tbu } = {};
@@ -37,7 +39,7 @@ export class Smmu {
       record: (words, security, stall) => this.tcu.record(words, security, stall),
     };
     const stalls = new StallTable(config.idr);
-    this.tbu = new Tbu(config, spaces, events, stalls.range());
+    this.tbu = new Tbu(config, spaces, events, stalls.range(), workspace);
     link.tbu = this.tbu;
     this.tcu = new Tcu(config, spaces, channel, io, stalls);
   }

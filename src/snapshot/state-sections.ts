@@ -9,7 +9,7 @@ import type { IdRegisters } from '../smmu/config.js';
 import { STALL_TABLE_WORDS } from '../smmu/stalls.js';
 import type { CachedStream, ConfigCacheState } from '../smmu/tbu/config-cache.js';
 import type { TbuCounters, TbuState } from '../smmu/tbu/tbu-state.js';
-import type { TlbState } from '../smmu/tbu/tlb.js';
+import type { TlbState } from '../smmu/tbu/tlb-entry.js';
 import type { EventQueuePosition } from '../software/event-queue.js';
 import { bank } from './bank-section.js';
 import {

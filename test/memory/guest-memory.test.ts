@@ -77,6 +77,28 @@ describe('attach', () => {
   });
 });
 
+describe('workspace', () => {
+  it('is shared, beside guest memory, and no more than was asked for', () => {
+    const memory = GuestMemory.create([RAM], 0x1_0000);
+    const attached = GuestMemory.attach(structuredClone(memory.handle), 1);
+    const { words, offset } = memory.workspace(64, 128);
+    expect(words.length).toBe(32);
+    words.fill(-1);
+    const seen = attached.workspace(0, 0x1_0000).words;
+    expect(seen.subarray(16, 48).every((word) => word === -1)).toBe(true);
+    expect(seen.filter((word) => word !== 0).length).toBe(32);
+    expect(load64(memory.space(['ram']), RAM.base)).toBe(0n);
+    expect(memory.space(['ram']).window(RAM.base)!.delta + RAM.base).toBeGreaterThan(offset);
+    expect(() => memory.workspace(0x1_0000, 64)).toThrow('workspace');
+    expect(() => GuestMemory.create([RAM]).workspace(0, 64)).toThrow('workspace');
+  });
+
+  it('stays when the memory is recycled', () => {
+    const memory = GuestMemory.create([RAM], 0x1_0000);
+    expect(memory.recycle([SECURE]).handle.workspaceBytes).toBe(0x1_0000);
+  });
+});
+
 describe('clear and recycle', () => {
   it('clear zeroes what any path of any thread wrote', () => {
     const memory = GuestMemory.create([RAM]);

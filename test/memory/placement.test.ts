@@ -24,6 +24,13 @@ describe('place', () => {
     expect(slabBytes).toEqual([start + 0x3_0000]);
   });
 
+  it('keeps workspace free before the first region', () => {
+    const { regions, slabBytes } = place([{ id: 'a', base: 0, sizeBytes: 8 }], 0x1_0001);
+    const start = reservedBytes(0) + 0x2_0000;
+    expect(regions[0].pieces).toEqual([{ pa: 0, sizeBytes: 8, slab: 0, offset: start }]);
+    expect(slabBytes).toEqual([start + 0x1_0000]);
+  });
+
   it('cuts what does not fit over slabs, without a gap', () => {
     const { regions, slabBytes } = place([
       { id: 'low', base: 0, sizeBytes: GIB },

@@ -7,6 +7,7 @@ import { GuestMemory } from '../../src/memory/guest-memory.js';
 import type { MappedSpace } from '../../src/memory/mapped-space.js';
 import type { SmmuConfig } from '../../src/smmu/config.js';
 import { Smmu } from '../../src/smmu/smmu.js';
+import { workspaceBytes } from '../../src/smmu/tbu/translation-kernel.js';
 import { OUTCOME_NAMES, Transaction } from '../../src/smmu/transaction.js';
 import { CR0, GBPA, IDR0, OFFSETS, OPCODES, S_CR0, S_IDR0, S_OFFSETS, WIDE } from '../spec-numbers.js';
 import { CD_BITS, STE_BITS, wordsOf } from '../spec-structures.js';
@@ -93,12 +94,9 @@ const NAMES: readonly { readonly name: string; readonly in: SecurityState }[] = 
 
 /** An SMMU with memory of its own that performs actions and writes down what of them can be observed. */
 export class Rig {
-  readonly memory = GuestMemory.create([
-    { id: 'ram', base: 0, sizeBytes: RAM_BYTES },
-    { id: 'secure', base: 0, sizeBytes: RAM_BYTES },
-  ]);
+  readonly memory: GuestMemory;
   readonly config: SmmuConfig;
-  spaces: readonly [MappedSpace, MappedSpace] = [this.memory.space(['ram']), this.memory.space(['secure'])];
+  spaces: readonly [MappedSpace, MappedSpace];
   smmu: Smmu;
   interrupts: string[] = [];
   /** The devices' stalled accesses. */
@@ -106,13 +104,21 @@ export class Rig {
 
   constructor(config: SmmuConfig) {
     this.config = config;
+    const regions = [
+      { id: 'ram', base: 0, sizeBytes: RAM_BYTES },
+      { id: 'secure', base: 0, sizeBytes: RAM_BYTES },
+    ];
+    this.memory = GuestMemory.create(regions, workspaceBytes(config.tlb));
+    this.spaces = [this.memory.space(['ram']), this.memory.space(['secure'])];
     this.smmu = this.newSmmu();
   }
 
   newSmmu(): Smmu {
-    return new Smmu(this.config, this.spaces, {
-      interrupt: (name, security) => this.interrupts.push(`${security}:${name}`),
-    });
+    const io = {
+      interrupt: (name: string, security: SecurityState) => this.interrupts.push(`${security}:${name}`),
+    };
+    const bytes = workspaceBytes(this.config.tlb);
+    return new Smmu(this.config, this.spaces, io, bytes === 0 ? undefined : this.memory.workspace(0, bytes));
   }
 
   restart(): void {

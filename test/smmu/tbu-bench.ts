@@ -8,6 +8,7 @@ import type { MappedSpace } from '../../src/memory/mapped-space.js';
 import type { CacheSettings, IdRegisters } from '../../src/smmu/config.js';
 import { Smmu } from '../../src/smmu/smmu.js';
 import type { IncomingAttributes } from '../../src/smmu/tbu/attributes.js';
+import { workspaceBytes } from '../../src/smmu/tbu/translation-kernel.js';
 import { OUTCOME_NAMES, type Outcome, Transaction } from '../../src/smmu/transaction.js';
 import { CERROR, CR0, OFFSETS, OPCODES, S_OFFSETS } from '../spec-numbers.js';
 import { CD_BITS, EVENT_BITS, L1CD_BITS, L1STD_BITS, STE_BITS, wordsOf } from '../spec-structures.js';
@@ -81,15 +82,19 @@ function answerOf(txn: Transaction, outcome: Outcome): Answer {
   return name === 'ok' ? { outcome: name, pa: BigInt(txn.pa), space: txn.space } : { outcome: name };
 }
 
+/** The largest TLB of a bench that has the kernel. */
+const KERNEL_ENTRIES = 256;
+
 let shared: GuestMemory | undefined;
 
 function freshMemory(): GuestMemory {
   if (shared !== undefined) shared.clear();
-  shared ??= GuestMemory.create([
+  const regions = [
     { id: 'ram', base: 0, sizeBytes: RAM_BYTES },
     { id: 'high', base: HIGH, sizeBytes: 2 ** 20 },
     { id: 'secure', base: 0, sizeBytes: RAM_BYTES },
-  ]);
+  ];
+  shared ??= GuestMemory.create(regions, workspaceBytes(KERNEL_ENTRIES));
   return shared;
 }
 
@@ -107,9 +112,10 @@ export class TbuBench {
     this.spaces = [memory.space(['ram', 'high']), memory.space(['secure'])];
     const idr = { ...FULL_IDR, ...options.idr };
     const { tlb = Number.POSITIVE_INFINITY, configCache = Number.POSITIVE_INFINITY } = options;
-    this.smmu = new Smmu({ id: 'smmu0', idr, tlb, configCache, ...options.caches }, this.spaces, {
-      interrupt: () => {},
-    });
+    const config = { id: 'smmu0', idr, tlb, configCache, ...options.caches };
+    const bytes = tlb > KERNEL_ENTRIES ? 0 : workspaceBytes(tlb);
+    const workspace = bytes === 0 ? undefined : memory.workspace(0, bytes);
+    this.smmu = new Smmu(config, this.spaces, { interrupt: () => {} }, workspace);
     const enable = CR0.SMMUEN | CR0.EVENTQEN | CR0.CMDQEN;
     this.#start(OFFSETS, NON_SECURE, options, options.cr0 ?? enable);
     if (idr.S_IDR1 >>> 31) {

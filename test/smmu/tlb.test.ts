@@ -1,6 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { STAGE_1, STAGE_2, Tlb, TlbFill, TlbScope } from '../../src/smmu/tbu/tlb.js';
+import { STAGE_1, STAGE_2 } from '../../src/smmu/tbu/kernel-layout.js';
+import { Tlb } from '../../src/smmu/tbu/tlb.js';
+import { TlbFill, TlbScope } from '../../src/smmu/tbu/tlb-entry.js';
 
 interface Model {
   stage: 0 | 1;

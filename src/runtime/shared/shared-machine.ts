@@ -5,7 +5,8 @@ import { REGISTER_BYTES } from '../../arch/registers.js';
 import { NON_SECURE } from '../../arch/security.js';
 import type { Machine, MemoryRegion } from '../../machine/types.js';
 import type { PhysicalAddressSpace } from '../../memory/address-space.js';
-import { GuestMemory, type GuestMemoryHandle } from '../../memory/guest-memory.js';
+import { GuestMemory, type GuestMemoryHandle, type Workspace } from '../../memory/guest-memory.js';
+import { workspaceBytes } from '../../smmu/tbu/translation-kernel.js';
 import { Control, type ControlShape } from './control.js';
 import { initializeMailbox } from './mailbox.js';
 import type { WaitLimit } from './signal.js';
@@ -40,7 +41,7 @@ export function shareMachine(
   machine: Machine,
   lanes: number,
   software = 1,
-  memory: GuestMemory = GuestMemory.create(machine.regions),
+  memory?: GuestMemory,
 ): { shared: SharedMachine; view: MachineView } {
   const shape = {
     smmus: machine.smmus.length,
@@ -48,16 +49,34 @@ export function shareMachine(
     software,
     devices: machine.devices.length + PLUGGED_DEVICES,
   };
+  const own = memory ?? GuestMemory.create(machine.regions, workspaces(machine, shape.lanes).total);
   const shared: SharedMachine = {
     machine,
     shape,
     control: Control.allocate(shape),
     registers: machine.smmus.map(() => new SharedArrayBuffer(REGISTER_BYTES)),
-    memory: memory.handle,
+    memory: own.handle,
   };
-  const view = new MachineView(shared, memory);
+  const view = new MachineView(shared, own);
   for (const smmu of view.control.offsets.smmus) initializeMailbox(view.control.words, smmu);
   return { shared, view };
+}
+
+/** Beyond this the TBUs do without: it is address space that guest memory could have. */
+const WORKSPACES_BYTES_MAX = 0x1000_0000;
+
+/** Where the TBUs' kernels work beside guest memory: byte offset of the part of each SMMU's first lane, and of the end. */
+function workspaces(
+  { smmus }: Machine,
+  lanes: number,
+): { readonly starts: readonly number[]; readonly total: number } {
+  let total = 0;
+  const starts = smmus.map(({ config }) => {
+    const start = total;
+    total += lanes * workspaceBytes(config.tlb);
+    return start;
+  });
+  return { starts, total: total > WORKSPACES_BYTES_MAX ? 0 : total };
 }
 
 /** Indexes of the accelerated SMMUs on a physical one. */
@@ -103,6 +122,14 @@ export class MachineView {
         ? new UnwiredSpace(instance.id)
         : this.#addressSpace(instance.secureMemory);
     return [this.#addressSpace(instance.memory), secure];
+  }
+
+  /** Where the kernel of an SMMU's TBU in one lane works; undefined where there is no room for it. */
+  workspaceOf(smmu: number, lane: number): Workspace | undefined {
+    const bytes = workspaceBytes(this.machine.smmus[smmu]!.config.tlb);
+    if (bytes === 0 || this.memory.handle.workspaceBytes === 0) return undefined;
+    const { starts } = workspaces(this.machine, this.shared.shape.lanes);
+    return this.memory.workspace(starts[smmu]! + lane * bytes, bytes);
   }
 
   /** What an agent behind no SMMU reaches: all Non-secure memory. */

@@ -2,8 +2,6 @@
  * A TBU in a DMA thread, with what guards it and publishes its counters. A thread has one at every SMMU that its devices
  * sit behind.
  */
-import { S_IDR1 } from '../../arch/id-registers.js';
-import { get } from '../../arch/layout.js';
 import type { PhysicalAddressSpace } from '../../memory/address-space.js';
 import type { EventChannel } from '../../smmu/maintenance.js';
 import { Tbu } from '../../smmu/tbu/tbu.js';
@@ -36,8 +34,8 @@ export interface TranslationCounts {
 export interface TbuSeams {
   /** What hands the TBU its messages. */
   messages?(tbu: MessageHandler): MessageHandler;
-  /** Its way to the TCU, which has a Secure Event queue or has none. */
-  events?(channel: EventChannel, hasSecure: boolean): EventChannel;
+  /** Its way to the TCU. */
+  events?(channel: EventChannel): EventChannel;
   /** What it reads structures and descriptors from. */
   structures?(space: PhysicalAddressSpace): PhysicalAddressSpace;
 }
@@ -66,8 +64,8 @@ export class LaneTbu {
     const { structures } = seams;
     const read =
       structures === undefined ? this.spaces : ([structures(nonSecure), structures(secure)] as const);
-    const hasSecure = get([config.idr.S_IDR1], S_IDR1.fields.SECURE_IMPL) === 1;
-    this.tbu = new Tbu(config, read, seams.events?.(events, hasSecure) ?? events, stalls);
+    const workspace = view.workspaceOf(smmu, lane);
+    this.tbu = new Tbu(config, read, seams.events?.(events) ?? events, stalls, workspace);
     this.#guard = new TbuGuard(
       view.control,
       at,

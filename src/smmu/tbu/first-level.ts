@@ -10,20 +10,36 @@
  */
 import type { SecurityState } from '../../arch/security.js';
 import type { Transaction } from '../transaction.js';
+import {
+  FIRST_ATTRIBUTES_SHIFT,
+  FIRST_BASE,
+  FIRST_BYTES,
+  FIRST_EMPTY,
+  FIRST_FLAGS,
+  FIRST_PAGE_HI,
+  FIRST_PAGE_LO,
+  FIRST_REGIME_SHIFT,
+  FIRST_SLOT_BYTES,
+  FIRST_SLOTS,
+  PAGE_HI_TTB1,
+} from './kernel-layout.js';
 import type { StreamContext } from './stream-context.js';
 
-const PAGES = 4096;
-const PAGE_MASK = PAGES - 1;
+const SLOT_MASK = FIRST_SLOTS - 1;
+const SLOT_DOUBLES = FIRST_SLOT_BYTES / 8;
+const SLOT_WORDS = FIRST_SLOT_BYTES / 4;
+const LO = FIRST_PAGE_LO / 4;
+const HI = FIRST_PAGE_HI / 4;
+const BASE = FIRST_BASE / 8;
+const FLAGS = FIRST_FLAGS / 4;
+const REGIME_SHIFT = FIRST_REGIME_SHIFT;
+const EMPTY = FIRST_EMPTY;
 const STREAMS = 256;
 const STREAM_MASK = STREAMS - 1;
-const TWO_32 = 0x1_0000_0000;
-/** A page number has 41 bits; the number of a regime stands above it, in the same exact double: one compare for both. */
-const REGIME_SCALE = 2 ** 41;
-const EMPTY = -1;
 
 // Words of flags: permissions in bits [5:0], PA space in bit 8, raw attributes from bit 12 on.
 const SPACE_SHIFT = 8;
-const ATTRIBUTES_SHIFT = 12;
+const ATTRIBUTES_SHIFT = FIRST_ATTRIBUTES_SHIFT;
 
 const NO_STREAMS: readonly (StreamContext | undefined)[] = new Array(STREAMS).fill(undefined);
 
@@ -31,12 +47,19 @@ export class FirstLevel {
   /** What look-ups go by: the own streams, or none after an invalidation, which so costs one store. */
   #streams = NO_STREAMS;
   readonly #ownStreams: (StreamContext | undefined)[] = new Array(STREAMS).fill(undefined);
-  readonly #tags = new Float64Array(PAGES).fill(EMPTY);
-  /** Physical addresses of the pages. */
-  readonly #bases = new Float64Array(PAGES);
-  readonly #flags = new Int32Array(PAGES);
+  /** The slots: pages and flags. */
+  readonly #words: Int32Array;
+  /** The same memory, for the physical addresses of the pages. */
+  readonly #doubles: Float64Array;
   /** There may be what an invalidation took. */
   #stale = false;
+
+  /** @param memory of FIRST_BYTES, which a kernel fills as well. */
+  constructor(memory: ArrayBufferLike = new ArrayBuffer(FIRST_BYTES), offset = 0) {
+    this.#doubles = new Float64Array(memory, offset, FIRST_BYTES / 8);
+    this.#words = new Int32Array(memory, offset, FIRST_BYTES / 4);
+    this.dropPages();
+  }
 
   /** The configuration of an access, if its stream is known here. Devices take turns: 80 ns without, 12 with it. */
   stream(txn: Transaction): StreamContext | undefined {
@@ -53,17 +76,26 @@ export class FirstLevel {
   translate(txn: Transaction, context: StreamContext, need: number): boolean {
     const hi = txn.iovaHi;
     const pageLo = (txn.iovaLo >>> 12) | (hi << 20);
-    const slot = pageLo & PAGE_MASK;
-    const page = ((hi >>> 12) & 0xff) * TWO_32 + (pageLo >>> 0);
-    if (this.#tags[slot] !== page + context.tag * REGIME_SCALE) return false;
-    const flags = this.#flags[slot]!;
-    // Addresses of the TTB1 half and with a tag wait for the second level, which comes after the checks of those.
-    if ((flags & need) === 0 || hi >>> 20 !== 0) return false;
-    txn.pa = this.#bases[slot]! + (txn.iovaLo & 0xfff);
+    const at = (pageLo & SLOT_MASK) * SLOT_WORDS;
+    // Addresses of the TTB1 half and with a tag are none here: they wait for the second level, after the checks of those.
+    if (
+      this.#words[at + LO] !== pageLo ||
+      this.#words[at + HI] !== ((hi >>> 12) | (context.tag << REGIME_SHIFT))
+    )
+      return false;
+    if ((this.#words[at + FLAGS]! & need) === 0) return false;
+    this.answer(txn, context);
+    return true;
+  }
+
+  /** Answers an access of which the page is known to be here, as the kernel leaves it. */
+  answer(txn: Transaction, context: StreamContext): void {
+    const slot = ((txn.iovaLo >>> 12) | (txn.iovaHi << 20)) & SLOT_MASK;
+    const flags = this.#words[slot * SLOT_WORDS + FLAGS]!;
+    txn.pa = this.#doubles[slot * SLOT_DOUBLES + BASE]! + (txn.iovaLo & 0xfff);
     txn.space = ((flags >>> SPACE_SHIFT) & 1) as SecurityState;
     txn.translationAttributes = flags >>> ATTRIBUTES_SHIFT;
     txn.overrides = context.ste.overrides;
-    return true;
   }
 
   /** Takes a stream with a TTB0 half that E0PD does not guard: what is answered here is not checked for that again. */
@@ -82,19 +114,22 @@ export class FirstLevel {
     space: SecurityState,
     attributes: number,
   ): void {
-    const slot = pageLo & PAGE_MASK;
-    this.#tags[slot] = (pageHi & 0x1ff) * TWO_32 + (pageLo >>> 0) + context.tag * REGIME_SCALE;
-    this.#bases[slot] = outPage * 4096;
-    this.#flags[slot] = allowed | (space << SPACE_SHIFT) | (attributes << ATTRIBUTES_SHIFT);
+    if ((pageHi & PAGE_HI_TTB1) !== 0) return;
+    const slot = pageLo & SLOT_MASK;
+    this.#words[slot * SLOT_WORDS + LO] = pageLo;
+    this.#words[slot * SLOT_WORDS + HI] = pageHi | (context.tag << REGIME_SHIFT);
+    this.#doubles[slot * SLOT_DOUBLES + BASE] = outPage * 4096;
+    this.#words[slot * SLOT_WORDS + FLAGS] =
+      allowed | (space << SPACE_SHIFT) | (attributes << ATTRIBUTES_SHIFT);
   }
 
   /** Drops whatever is in the slot of a page. */
   dropPage(pageLo: number): void {
-    this.#tags[pageLo & PAGE_MASK] = EMPTY;
+    this.#words[(pageLo & SLOT_MASK) * SLOT_WORDS + HI] = EMPTY;
   }
 
   dropPages(): void {
-    this.#tags.fill(EMPTY);
+    for (let slot = 0; slot < FIRST_SLOTS; slot++) this.#words[slot * SLOT_WORDS + HI] = EMPTY;
   }
 
   dropStreams(): void {

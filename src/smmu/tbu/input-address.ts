@@ -1,7 +1,7 @@
 /** Which table of stage 1 an input address selects, and whether it is in that table's range (IHI 0070 3.4.1). */
 import type { Cd } from './cd.js';
+import { PAGE_HI_TTB1 } from './kernel-layout.js';
 import type { StreamContext } from './stream-context.js';
-import { PAGE_HI_TTB1 } from './tlb.js';
 
 /** TTB0 (0) or TTB1 (1) of a context with a CD, or -1 where it is in the range of neither or EPDx stops it (choice: epd-hit). */
 export function selectTable(context: StreamContext, lo: number, hi: number): 0 | 1 | -1 {

@@ -34,8 +34,10 @@ import { get } from '../../arch/layout.js';
 import { NON_SECURE, SECURE, type SecurityState } from '../../arch/security.js';
 import { type Features, hasStage2 } from '../features.js';
 import type { ConfigCache } from './config-cache.js';
+import { STAGE_1, STAGE_2, TABLE_1, TABLE_2 } from './kernel-layout.js';
 import { EL3, NS_EL1, NS_EL2, NS_EL2_E2H, S_EL2, S_EL2_E2H, SECURE_EL1 } from './stream-world.js';
-import { STAGE_1, STAGE_2, TABLE_1, TABLE_2, type Tlb, TlbScope } from './tlb.js';
+import type { Tlb } from './tlb.js';
+import { TlbScope } from './tlb-entry.js';
 
 const S1 = (1 << STAGE_1) | (1 << TABLE_1);
 const S2 = (1 << STAGE_2) | (1 << TABLE_2);

@@ -6,8 +6,10 @@ import type { SecurityState } from '../../arch/security.js';
 import type { Transaction } from '../transaction.js';
 import { outputSpace } from './attributes.js';
 import { pageHiOf, pageLoOf, selectTable } from './input-address.js';
+import { STAGE_1, STAGE_2, TABLE_1 } from './kernel-layout.js';
 import type { StreamContext } from './stream-context.js';
-import { type EntryTag, STAGE_1, STAGE_2, TABLE_1, type Tlb } from './tlb.js';
+import type { Tlb } from './tlb.js';
+import type { EntryTag } from './tlb-entry.js';
 
 export interface DescriptorRead {
   readonly stage: 1 | 2;

@@ -3,8 +3,8 @@
  */
 import type { Regime } from './stream-context.js';
 
-/** A page number has 41 bits, so this many still fit an exact double beside it. */
-export const REGIMES_MAX = 4096;
+/** They have 12 bits beside a page number; the last of them stands for nothing (FIRST_EMPTY). */
+export const REGIMES_MAX = 4095;
 
 export class RegimeNumbers {
   readonly #numbers = new Map<number, number>();

@@ -8,9 +8,10 @@ import { NON_SECURE } from '../../arch/security.js';
 import type { Transaction } from '../transaction.js';
 import type { ConfigCache } from './config-cache.js';
 import { pageHiOf, pageLoOf, selectTable } from './input-address.js';
+import { STAGE_1 } from './kernel-layout.js';
 import { ALL } from './permission.js';
 import type { StreamContext } from './stream-context.js';
-import { STAGE_1, type Tlb } from './tlb.js';
+import type { Tlb } from './tlb.js';
 import type { Walker } from './walker.js';
 
 const PAGE_BYTES = 4096;

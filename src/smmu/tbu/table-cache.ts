@@ -4,9 +4,11 @@
  * so that it is combined and subject to invalidation by VA alone, as combined translations are.
  */
 import type { SecurityState } from '../../arch/security.js';
+import type { TABLE_1, TABLE_2 } from './kernel-layout.js';
 import type { StreamContext } from './stream-context.js';
 import type { TranslationTable } from './table.js';
-import { type TABLE_1, type TABLE_2, type Tlb, TlbFill } from './tlb.js';
+import type { Tlb } from './tlb.js';
+import { TlbFill } from './tlb-entry.js';
 
 /** The lowest of the hierarchical flags, in the high word. */
 const HIERARCHICAL_SHIFT = 27;

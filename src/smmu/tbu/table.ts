@@ -2,7 +2,7 @@
  * One translation table as a walk needs it: the TTBx of a CD or the S2TTB of an STE with all that governs it, worked
  * out once when the structure is decoded (DDI 0487 D8.2).
  */
-import { NON_SECURE, type SecurityState } from '../../arch/security.js';
+import type { SecurityState } from '../../arch/security.js';
 
 export interface TranslationTable {
   /** Base address, aligned to the size of the starting-level table. An IPA when stage 2 translates it. */
@@ -31,8 +31,6 @@ export interface TranslationTable {
   /** Descriptor bits [9:8] hold OA[51:50] and [49:48] OA[49:48]: DS == 1. */
   readonly ds: boolean;
   readonly bigEndian: boolean;
-  /** For `PhysicalAddressSpace.descend`; 0 where the kernel does not know the descriptors' format, or must not act on them. */
-  readonly kernelShape: number;
   /** AF == 0 faults: neither AFFD nor HA. */
   readonly accessFlagFaults: boolean;
   /** Hardware sets AF (HA, S2HA). */
@@ -53,7 +51,7 @@ export interface TranslationTable {
 
 /** What a structure says of a table; the rest follows. */
 export interface TableFormat
-  extends Omit<TranslationTable, 'base' | 'outputLimit' | 'walkLimit' | 'minBlockLevel' | 'kernelShape'> {
+  extends Omit<TranslationTable, 'base' | 'outputLimit' | 'walkLimit' | 'minBlockLevel'> {
   /** Size in bits of the addresses that the walk's own reads may have. */
   readonly walkBits: number;
   /** The TTBx or S2TTB field, not yet aligned. */
@@ -61,11 +59,7 @@ export interface TableFormat
 }
 
 export function translationTable(format: TableFormat): TranslationTable {
-  const { granuleBits, inputBits, startLevel, outputBits, ds, lpa, bigEndian } = format;
-  const lowestBlock = minBlockLevel(granuleBits, ds, lpa);
-  const updates = format.setsAccessFlag || format.setsDirty || format.setsTableAccessFlag;
-  // A Secure table may name tables in the Non-secure space.
-  const plain = !ds && !lpa && !bigEndian && startLevel >= 0 && !updates && format.space === NON_SECURE;
+  const { granuleBits, inputBits, startLevel, outputBits, ds, lpa } = format;
   // Field by field: spread objects are of a hidden class each, and the walk's loads from them cost 150 ns a stage 2 miss.
   return {
     base: tableBase(format.ttb, startIndexBits(inputBits, granuleBits, startLevel), outputBits),
@@ -75,12 +69,11 @@ export function translationTable(format: TableFormat): TranslationTable {
     outputBits,
     outputLimit: 2 ** outputBits,
     walkLimit: 2 ** format.walkBits,
-    minBlockLevel: lowestBlock,
+    minBlockLevel: minBlockLevel(granuleBits, ds, lpa),
     lpa,
     ds,
     sh: format.sh,
-    bigEndian,
-    kernelShape: plain ? granuleBits | (startLevel << 8) | (inputBits << 16) | (lowestBlock << 24) : 0,
+    bigEndian: format.bigEndian,
     accessFlagFaults: format.accessFlagFaults,
     setsAccessFlag: format.setsAccessFlag,
     setsDirty: format.setsDirty,

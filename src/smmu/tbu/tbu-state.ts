@@ -1,6 +1,6 @@
 /** What a TBU counts, and what of it outlives a moment (state.ts). */
 import type { ConfigCacheState } from './config-cache.js';
-import type { TlbState } from './tlb.js';
+import type { TlbState } from './tlb-entry.js';
 
 export interface TbuState {
   readonly counters: TbuCounters;

@@ -4,21 +4,13 @@
  * A hit touches no lock and no other thread: the first level of the TLB answers it (first-level.ts). Everything that is not
  * a plain hit goes on to `#translateSlowly`, which reads top to bottom as chapter 3.4 does.
  */
-import {
-  CLASS_IN,
-  EVENT,
-  F_ADDR_SIZE,
-  F_CD_FETCH,
-  F_PERMISSION,
-  F_STE_FETCH,
-  F_TRANSLATION,
-  F_WALK_EABT,
-} from '../../arch/events.js';
-import { get, put } from '../../arch/layout.js';
+import { CLASS_IN, F_ADDR_SIZE, F_PERMISSION, F_TRANSLATION } from '../../arch/events.js';
+import { get } from '../../arch/layout.js';
 import { S_GBPA_FIELDS as GBPA } from '../../arch/register-fields.js';
 import { NON_SECURE, SECURE, type SecurityState } from '../../arch/security.js';
 import { CONFIG_BYPASS } from '../../arch/structures.js';
 import type { PhysicalAddressSpace } from '../../memory/address-space.js';
+import type { Workspace } from '../../memory/guest-memory.js';
 import type { SmmuConfig } from '../config.js';
 import { type Features, readFeatures } from '../features.js';
 import {
@@ -28,23 +20,25 @@ import {
   MESSAGE_COMMAND,
   MESSAGE_INVALIDATE_ALL,
 } from '../maintenance.js';
-import { NO_STAG, RESOLVED_ABORT, RESOLVED_RAZ_WI, RESOLVED_RETRY, type StallRange } from '../stalls.js';
+import { RESOLVED_ABORT, RESOLVED_RAZ_WI, RESOLVED_RETRY, type StallRange } from '../stalls.js';
 import { type CacheChoice, type Commit, StateError } from '../state.js';
 import { ABORT, OK, type Outcome, RAZ_WI, STALL, type Transaction } from '../transaction.js';
 import { outputSpace, overridesWord } from './attributes.js';
 import { type BankControls, decodeBank } from './bank-controls.js';
 import { ConfigCache, SILENT } from './config-cache.js';
-import { EventRecord } from './event-record.js';
+import { Faults } from './faults.js';
 import { FirstLevel } from './first-level.js';
 import { pageHiOf, pageLoOf, selectTable } from './input-address.js';
 import { Invalidator } from './invalidation.js';
+import { FAULT_TRANSLATION, STAGE_1, STAGE_2 } from './kernel-layout.js';
 import { findEntry, type Origin, OriginLog } from './origin.js';
 import { accessBit, EXECUTE } from './permission.js';
 import { REGIMES_MAX, RegimeNumbers } from './regime-numbers.js';
 import { Speculation } from './speculation.js';
 import type { Regime, StreamContext } from './stream-context.js';
 import type { TbuCounters, TbuState } from './tbu-state.js';
-import { STAGE_1, STAGE_2, Tlb } from './tlb.js';
+import { Tlb } from './tlb.js';
+import { TranslationKernel } from './translation-kernel.js';
 import type { TranslationObserver } from './translation-observer.js';
 import { unlessOutgrown, Walker } from './walker.js';
 
@@ -52,7 +46,6 @@ const TWO_32 = 0x1_0000_0000;
 
 export class Tbu {
   readonly #features: Features;
-  readonly #events: EventChannel;
   readonly #stalls: StallRange;
   readonly #tlb: Tlb;
   readonly #walker: Walker;
@@ -63,36 +56,47 @@ export class Tbu {
   readonly #speculates: boolean;
   /** Whether translations are kept that do not permit the access. */
   readonly #keepsDenied: boolean;
+  /** Absent where it is not for these caches. */
+  readonly #kernel: TranslationKernel | undefined;
+  /** The kernel, but while somebody watches: nothing is told of what it does. */
+  #unwatchedKernel: TranslationKernel | undefined;
   /** Without the first level, the second sees every use: what `lru` goes by. */
   readonly #hasFirstLevel: boolean;
 
-  readonly #first = new FirstLevel();
+  readonly #first: FirstLevel;
   readonly #regimes = new RegimeNumbers();
 
   /** The stream that was looked up last; for speculation. */
   #lastContext: StreamContext | undefined;
 
-  readonly #record = new EventRecord();
+  readonly #faults: Faults;
   #observer: TranslationObserver | undefined;
 
   #transactions = 0;
   #hits = 0;
   #misses = 0;
-  #eventCount = 0;
   #aborts = 0;
-  #stallCount = 0;
 
+  /** @param workspace of `workspaceBytes(config.tlb)` beside guest memory: plain translations are the kernel's then. */
   constructor(
     config: SmmuConfig,
     spaces: readonly [PhysicalAddressSpace, PhysicalAddressSpace],
     events: EventChannel,
     stalls: StallRange,
+    workspace?: Workspace,
   ) {
     this.#features = readFeatures(config.idr);
-    this.#events = events;
     this.#stalls = stalls;
+    this.#faults = new Faults(events, stalls, this.#features.oas);
     const { caching = 'normal', replacement = 'oldest', cacheSeed = 0, speculativeFills = false } = config;
-    this.#tlb = new Tlb(config.tlb, replacement, cacheSeed);
+    const isSimple = caching === 'normal' && replacement === 'oldest' && !speculativeFills;
+    if (workspace !== undefined && isSimple) {
+      const { xnx } = this.#features;
+      this.#kernel = new TranslationKernel(workspace, config.tlb, spaces[NON_SECURE], xnx);
+    }
+    this.#unwatchedKernel = this.#kernel;
+    this.#first = this.#kernel?.first ?? new FirstLevel();
+    this.#tlb = new Tlb(config.tlb, replacement, cacheSeed, this.#kernel?.tlbMemory);
     this.#walker = new Walker(this.#features, spaces, this.#tlb, caching !== 'normal');
     this.#config = new ConfigCache(this.#features, spaces, this.#walker, config, (regime) =>
       this.#numberOf(regime),
@@ -105,6 +109,7 @@ export class Tbu {
   }
 
   get counters(): TbuCounters {
+    this.#walker.descriptorReads += this.#tlb.takeKernelReads();
     return {
       transactions: this.#transactions,
       hits: this.#hits,
@@ -112,9 +117,9 @@ export class Tbu {
       walks: this.#walker.walks,
       descriptorReads: this.#walker.descriptorReads,
       configFetches: this.#config.fetches,
-      events: this.#eventCount,
+      events: this.#faults.events,
       aborts: this.#aborts,
-      stalls: this.#stallCount,
+      stalls: this.#faults.stalled,
     };
   }
 
@@ -124,12 +129,20 @@ export class Tbu {
     this.#observer = observer;
     this.#walker.observer = observer;
     this.#config.observer = observer;
+    this.#faults.observer = observer;
+    this.#chooseKernel();
   }
 
   /** From now on remembers what each TLB entry was filled from, or forgets it. Fills pay for it, hits do not. */
   recordOrigins(on: boolean): void {
     this.#tlb.onFill = undefined;
     this.#walker.origins = on ? new OriginLog(this.#tlb) : undefined;
+    this.#chooseKernel();
+  }
+
+  #chooseKernel(): void {
+    const isWatched = this.#observer !== undefined || this.#walker.origins !== undefined;
+    this.#unwatchedKernel = isWatched ? undefined : this.#kernel;
   }
 
   /** Where the TLB entry comes from that answers an access now: undefined without one, or if its fill was not recorded. */
@@ -188,9 +201,9 @@ export class Tbu {
     this.#transactions = counters.transactions;
     this.#hits = counters.hits;
     this.#misses = counters.misses;
-    this.#eventCount = counters.events;
+    this.#faults.events = counters.events;
     this.#aborts = counters.aborts;
-    this.#stallCount = counters.stalls;
+    this.#faults.stalled = counters.stalls;
     this.#walker.walks = counters.walks;
     this.#walker.descriptorReads = counters.descriptorReads;
     this.#config.fetches = counters.configFetches;
@@ -218,10 +231,27 @@ export class Tbu {
     this.#transactions++;
     const context = this.#first.stream(txn);
     if (context !== undefined) {
-      if (this.#first.translate(txn, context, this.#need(context, txn))) {
+      const need = this.#need(context, txn);
+      if (this.#first.translate(txn, context, need)) {
         this.#hits++;
         txn.outcome = OK;
         return OK;
+      }
+      const kernel = this.#unwatchedKernel;
+      if (kernel !== undefined) {
+        const walked = kernel.translate(context, txn.iovaLo, txn.iovaHi, need);
+        if (walked >= 0) {
+          this.#countKernel(walked);
+          this.#first.answer(txn, context);
+          txn.outcome = OK;
+          return OK;
+        }
+        if (walked <= FAULT_TRANSLATION) {
+          this.#countKernel(1);
+          // The four have numbers in a row.
+          const event = F_TRANSLATION + FAULT_TRANSLATION - walked;
+          return this.#concluded(txn, this.#faults.stage1(txn, context, need, event));
+        }
       }
       return this.#concluded(txn, this.#stage1(txn, context));
     }
@@ -250,6 +280,8 @@ export class Tbu {
   }
 
   #concluded(txn: Transaction, outcome: Outcome): Outcome {
+    // A walk that ends in a fault may have kept stage 2 entries for its tables.
+    this.#followEviction();
     txn.outcome = outcome;
     if (outcome === ABORT || outcome === RAZ_WI) this.#aborts++;
     return outcome;
@@ -333,41 +365,42 @@ export class Tbu {
   }
 
   #configurationFailure(txn: Transaction, security: SecurityState): Outcome {
-    const event = this.#config.failure;
-    if (event === 0) return this.#walkFault(txn, undefined, security);
-    if (event !== SILENT) {
-      this.#record.start(txn, event);
-      if (event === F_STE_FETCH || event === F_CD_FETCH) {
-        this.#record.fetchAddr(this.#config.fetchAddr, this.#features.oas);
-      }
-      this.#send(security);
-    }
-    return ABORT;
+    const { failure, fetchAddr, fetching } = this.#config;
+    if (failure === SILENT) return ABORT;
+    if (failure !== 0) return this.#faults.configuration(txn, security, failure, fetchAddr);
+    // The fetch of a CD has failed in stage 2: there is no context yet but the one that it was for.
+    const need = this.#need(fetching!, txn);
+    return this.#faults.walk(txn, fetching!, security, need, this.#walker);
   }
 
   /** Stage 1 does not translate: STE bypass, S1DSS bypass, or stage 2 alone (3.4). */
   #stage1Bypass(txn: Transaction, context: StreamContext): Outcome {
     const stage2 = context.ste.stage2;
+    const need = this.#need(context, txn);
     const ipa = (txn.iovaHi >>> 0) * TWO_32 + (txn.iovaLo >>> 0);
     // A stream that bypasses all stages by its STE has the OAS for a limit, one with any stage the IAS (3.4).
     if (ipa >= 2 ** (context.ste.config === CONFIG_BYPASS ? this.#features.oas : this.#features.ias)) {
       // That is a stage 1 Address Size fault even without stage 1; no A or R bit governs it.
-      this.#record.startFault(txn, this.#need(context, txn), F_ADDR_SIZE);
-      this.#send(context.security);
-      return ABORT;
+      return this.#faults.ungoverned(txn, context.security, need, F_ADDR_SIZE);
     }
     const space = outputSpace(context.security, context.ste.nscfg, txn.ns);
-    if (
-      this.#walker.sif &&
-      context.security === SECURE &&
-      space === NON_SECURE &&
-      (this.#need(context, txn) & EXECUTE) !== 0
-    ) {
-      this.#record.startFault(txn, this.#need(context, txn), F_PERMISSION);
-      this.#send(context.security);
-      return ABORT;
+    if (this.#walker.sif && context.security === SECURE && space === NON_SECURE && (need & EXECUTE) !== 0) {
+      return this.#faults.ungoverned(txn, context.security, need, F_PERMISSION);
     }
     if (stage2 === undefined) return this.#pass(txn, space, context.ste.overrides);
+    const plain = this.#unwatchedKernel?.translateIPA(context, txn.iovaLo, txn.iovaHi, need) ?? -1;
+    if (plain >= 0) {
+      this.#countKernel(plain & 1);
+      const outPage = this.#tlb.outPage(plain >> 1, pageLoOf(txn.iovaLo, txn.iovaHi));
+      const attributes = this.#tlb.attributes(plain >> 1);
+      return this.#proceed(
+        txn,
+        outPage * 4096 + (txn.iovaLo & 0xfff),
+        space,
+        attributes,
+        context.ste.overrides,
+      );
+    }
     const page = Math.floor(ipa / 4096);
     const known = this.#tlb.lookup(
       STAGE_2,
@@ -383,8 +416,8 @@ export class Tbu {
       this.#misses++;
       this.#walker.walks++;
     }
-    if (!this.#walker.translateStage2(context, ipa, space, this.#need(context, txn), CLASS_IN)) {
-      return this.#walkFault(txn, context, context.security);
+    if (!this.#walker.translateStage2(context, ipa, space, need, CLASS_IN)) {
+      return this.#faults.walk(txn, context, context.security, need, this.#walker);
     }
     const pa = this.#walker.outPage * 4096 + (txn.iovaLo & 0xfff);
     return this.#proceed(txn, pa, this.#walker.space, this.#walker.stage2Attributes, context.ste.overrides);
@@ -410,7 +443,7 @@ export class Tbu {
     const half = selectTable(context, lo, hi);
     const need = this.#need(context, txn);
     const e0pd = (half === 1 ? cd.e0pd1 : cd.e0pd0) && (need & 7) !== 0;
-    if (half === -1 || e0pd) return this.#stage1Fault(txn, context, F_TRANSLATION);
+    if (half === -1 || e0pd) return this.#faults.stage1(txn, context, need, F_TRANSLATION);
     const pageLo = pageLoOf(lo, hi);
     const pageHi = pageHiOf(cd, half, hi);
     const { world, vmid, asid, aset } = context;
@@ -423,10 +456,11 @@ export class Tbu {
       const parent = this.#tlb.parent(index);
       const origin = this.#walker.origins?.of(index);
       this.#observer?.tlbHit(outPage, own, parent, this.#tlb.sizeBits(index), origin);
-      if ((own & need) === 0) return this.#stage1Fault(txn, context, F_PERMISSION);
+      if ((own & need) === 0) return this.#faults.stage1(txn, context, need, F_PERMISSION);
       if ((parent & need) === 0) {
+        const ipa = this.#tlb.ipaPage(index, pageLo) * 4096;
         const ipaSpace = this.#tlb.ipaSpace(index) as SecurityState;
-        return this.#stage2PermissionOnHit(txn, context, this.#tlb.ipaPage(index, pageLo), ipaSpace);
+        return this.#faults.stage2Permission(txn, context, need, ipa, ipaSpace);
       }
       const allowed = own & parent;
       const space = this.#tlb.space(index) as SecurityState;
@@ -443,7 +477,7 @@ export class Tbu {
         this.#tlb.fill(fill);
         this.#followEviction();
       }
-      return this.#walkFault(txn, context, context.security);
+      return this.#faults.walk(txn, context, context.security, need, this.#walker);
     }
     if (this.#tlb.enabled) {
       this.#tlb.fill(fill);
@@ -463,11 +497,20 @@ export class Tbu {
     return this.#proceed(txn, pa, this.#walker.space, fill.attributes, context.ste.overrides);
   }
 
+  /** @param walked 1 for a translation that the kernel has walked for, 0 for one that it has found. */
+  #countKernel(walked: number): void {
+    this.#hits += 1 - walked;
+    this.#misses += walked;
+    this.#walker.walks += walked;
+  }
+
   /** The first level is a subset of the second: what that one pushed out goes here too. */
   #followEviction(): void {
-    if (this.#tlb.evictedBits === 12) this.#first.dropPage(this.#tlb.evictedPageLo);
-    else if (this.#tlb.evictedBits !== 0) this.#first.dropPages();
-    this.#tlb.evictedBits = 0;
+    const { evictedBits } = this.#tlb;
+    if (evictedBits === 0) return;
+    if (evictedBits === 12) this.#first.dropPage(this.#tlb.evictedPageLo);
+    else this.#first.dropPages();
+    this.#tlb.forgetEvictions();
   }
 
   #fillFirstLevel(
@@ -481,74 +524,6 @@ export class Tbu {
   ): void {
     if (this.#observer !== undefined || !this.#hasFirstLevel) return;
     this.#first.fill(context, pageLo, pageHi, outPage, allowed, space, attributes);
-  }
-
-  #stage1Fault(txn: Transaction, context: StreamContext, event: number): Outcome {
-    const { a, r, s } = context.cd!;
-    this.#record.startFault(txn, this.#need(context, txn), event);
-    return this.#settle(txn, context.security, r, s, a ? ABORT : RAZ_WI);
-  }
-
-  /** What becomes of an access whose Translation-related fault is in the record: its stage's R and S decide (5.5). */
-  #settle(
-    txn: Transaction,
-    security: SecurityState,
-    record: boolean,
-    stall: boolean,
-    terminated: Outcome,
-  ): Outcome {
-    if (stall) return this.#stall(txn, security);
-    if (record) this.#send(security);
-    return terminated;
-  }
-
-  /** Holds an access and says so, whatever R is. Choice: duplicate-stalls: each has a record. */
-  #stall(txn: Transaction, security: SecurityState): Outcome {
-    txn.stag = this.#stalls.claim(security, txn.StreamID);
-    if (txn.stag === NO_STAG) return STALL;
-    this.#stallCount++;
-    put(this.#record.words, EVENT.Stall, 1);
-    put(this.#record.words, EVENT.STAG, txn.stag);
-    this.#send(security, true);
-    return STALL;
-  }
-
-  #stage2PermissionOnHit(
-    txn: Transaction,
-    context: StreamContext,
-    ipaPage: number,
-    ipaSpace: SecurityState,
-  ): Outcome {
-    this.#record.startFault(txn, this.#need(context, txn), F_PERMISSION);
-    this.#record.stage2(context.security, ipaSpace, ipaPage * 4096, this.#features.oas);
-    return this.#settle(txn, context.security, context.ste.s2R, context.ste.s2S, ABORT);
-  }
-
-  /**
-   * A fault that the walker found. A, R and S of the stage govern the four Translation-related faults; the others are
-   * always recorded and abort (5.5).
-   * @param known the stream's context; while its CD is being fetched there is none yet, and the walker's is used.
-   */
-  #walkFault(txn: Transaction, known: StreamContext | undefined, security: SecurityState): Outcome {
-    const walker = this.#walker;
-    const context = known ?? this.#config.fetching!;
-    const governed = walker.fault !== F_WALK_EABT;
-    if (governed && !walker.faultStage2) return this.#stage1Fault(txn, context, walker.fault);
-    this.#record.startFault(txn, this.#need(context, txn), walker.fault);
-    this.#record.forWalk(walker.faultClass, walker.fault === F_PERMISSION && !walker.faultWrite);
-    if (!governed) {
-      if (walker.faultStage2) put(this.#record.words, EVENT.S2, 1);
-      this.#record.fetchAddr(walker.fetchAddr, this.#features.oas);
-      return this.#settle(txn, security, true, false, ABORT);
-    }
-    this.#record.stage2(security, walker.faultIpaSpace, walker.faultIpa, this.#features.oas);
-    return this.#settle(txn, security, context.ste.s2R, context.ste.s2S, ABORT);
-  }
-
-  #send(security: SecurityState, stall = false): void {
-    this.#eventCount++;
-    this.#observer?.event(this.#record.words, security);
-    this.#events.record(this.#record.words, security, stall);
   }
 
   /** A regime's number. When they run out all that is tagged with one is forgotten. */

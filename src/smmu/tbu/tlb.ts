@@ -12,132 +12,67 @@
  */
 import type { Replacement } from '../config.js';
 import { type Commit, StateError } from '../state.js';
+import {
+  BUCKET_MASK,
+  CAPACITY,
+  CLEAN,
+  COUNT,
+  DESCRIPTOR_READS,
+  ENTRIES_OFFSET,
+  ENTRY_WORDS,
+  EVICTED_BITS,
+  EVICTED_PAGE_LO,
+  EVICTED_SEVERAL,
+  FREE,
+  HASH_FACTOR,
+  HASH_FOLD,
+  HASH_HI_SHIFT,
+  HASH_SIZE_SHIFT,
+  IPA_HI,
+  IPA_LO,
+  NEWER,
+  NEWEST,
+  NEXT,
+  OLDER,
+  OLDEST,
+  OUT_HI,
+  OUT_LO,
+  PAGE_HI,
+  PAGE_LO,
+  PER_SIZE,
+  PERMISSIONS,
+  SIZE_COUNT,
+  SIZES,
+  SPACES_ATTRIBUTES,
+  STAGE_1,
+  STATE_WORDS,
+  TABLE_1,
+  TAG,
+  TAG_GLOBAL,
+  TAG_GRANULE_SHIFT,
+  TAG_LEAF_SHIFT,
+  TAG_LEVEL_SHIFT,
+  TAG_REGIME,
+  TAG_SIZE_SHIFT,
+  TAG_STAGE_SHIFT,
+  TOP,
+  USED,
+  VMID_ASID,
+} from './kernel-layout.js';
 import { alignHi, alignLo, pageOffset } from './page-bits.js';
 import { Dice } from './replacement.js';
 import type { StreamWorld } from './stream-world.js';
+import type { EntryTag, TlbFill, TlbScope, TlbState } from './tlb-entry.js';
 
-export const STAGE_1 = 0;
-export const STAGE_2 = 1;
-export const TABLE_1 = 2;
-export const TABLE_2 = 3;
-export type StageTag = typeof STAGE_1 | typeof STAGE_2;
-export type EntryTag = StageTag | typeof TABLE_1 | typeof TABLE_2;
-
-const WORDS = 14;
-const PAGE_LO = 0;
-const PAGE_HI = 1;
-const TAG = 2;
-const VMID_ASID = 3;
-const OUT_LO = 4;
-const OUT_HI = 5;
-const PERMISSIONS = 6;
-const IPA_LO = 7;
-const IPA_HI = 8;
-const NEXT = 9;
-const USED = 10;
-const SPACES_ATTRIBUTES = 11;
-const OLDER = 12;
-const NEWER = 13;
-
-/** In PERMISSIONS, above the two masks. */
-const CLEAN = 1 << 16;
-
-const TAG_STAGE_SHIFT = 3;
-/** StreamWorld and kind of an entry. */
-const TAG_REGIME = 0x1f;
+/** The state's words from here on are about what is in the TLB. */
+const FIRST_OF_CONTENTS = OLDEST;
 const TAG_TABLE = TABLE_1 << TAG_STAGE_SHIFT;
-const TAG_GLOBAL = 1 << 5;
-const TAG_SIZE_SHIFT = 6;
-const TAG_LEAF_SHIFT = 12;
-const TAG_GRANULE_SHIFT = 18;
-const TAG_LEVEL_SHIFT = 20;
 
-/** Page number bit that tells the TTB1 half: bit 40, in the high word. */
-export const PAGE_HI_TTB1 = 1 << 8;
 const TWO_32 = 0x1_0000_0000;
 
-/** What a fill stores; filled in by the walker and reused. Addresses are page numbers as exact doubles. */
-export class TlbFill {
-  stage: EntryTag = STAGE_1;
-  world: StreamWorld = 0;
-  vmid = 0;
-  asid = 0;
-  /** CD.ASET: a global entry serves look-ups of the same ASET only (3.17.1). */
-  aset = 0;
-  global = false;
-  pageLo = 0;
-  pageHi = 0;
-  /** log2 of the bytes that the entry maps. */
-  sizeBits = 12;
-  /** log2 of what the entry's own descriptor covers. */
-  leafBits = 12;
-  /** 12, 14 or 16, of the entry's own stage. */
-  granuleBits = 12;
-  level = 3;
-  /** Output address of the first byte of the accessed 4 KiB page, or the next-level table, divided by 4096. */
-  outPage = 0;
-  /** The stage's own permissions, one bit per kind of access; see permission.ts. Of a table descriptor, its flags. */
-  own = 0;
-  /** Stage 2's permissions of a combined entry; all ones otherwise. */
-  parent = 0;
-  /** A descriptor is writable-clean (DDI 0487 D8.5.2): a write, which the permissions lack, walks and changes it. */
-  clean = false;
-  /** IPA of the accessed page divided by 4096, of a combined entry. */
-  ipaPage = 0;
-  /** PA space of the output. */
-  space = 0;
-  /** IPA space, of a combined entry; a STAGE_2 entry has it in place of an ASID. */
-  ipaSpace = 0;
-  /** Raw attributes of both stages (attributes.ts). */
-  attributes = 0;
-}
-
-/** Which entries an invalidation takes. Fields left at their defaults do not restrict. */
-export class TlbScope {
-  /** One bit per StreamWorld. */
-  worlds = 0;
-  /** One bit per EntryTag. */
-  stages = 0;
-  vmid = -1;
-  /** Bits of the VMID that do not count (CR0.VMW). */
-  vmidIgnored = 0;
-  asid = -1;
-  /** With an ASID: whether global entries go as well. */
-  global = true;
-  /** First and last page number of a range, or -1. */
-  firstPage = -1;
-  lastPage = -1;
-  /** Granule and level hints of RIL commands; 0 and -2 do not restrict. */
-  granuleBits = 0;
-  level = -2;
-
-  reset(worlds: number, stages: number): this {
-    this.worlds = worlds;
-    this.stages = stages;
-    this.vmid = this.asid = this.firstPage = this.lastPage = -1;
-    this.global = true;
-    this.vmidIgnored = 0;
-    this.granuleBits = 0;
-    this.level = -2;
-    return this;
-  }
-}
-
-/** The entries, and all that decides which is replaced next. */
-export interface TlbState {
-  /** Rows of words as the TLB has them; of entries in one hash chain the one that was linked first comes first. */
-  readonly entries: Int32Array;
-  /** Slots that were used and are free, in the order in which they are used again. */
-  readonly free: readonly number[];
-  /** Slots from the one that is replaced first to the one that is last; none where ages do not decide. */
-  readonly order: readonly number[];
-  /** State of the random replacement. */
-  readonly dice: number;
-}
-
-const MIN_CAPACITY = 16;
-/** No entry has this size. */
-const EVICTED_SEVERAL = 63;
+const MIN_BUCKETS = 16;
+/** Of a TLB that grows. */
+const FIRST_CAPACITY = 1024;
 
 export class Tlb {
   readonly #limit: number;
@@ -145,35 +80,37 @@ export class Tlb {
   readonly #dice: Dice;
   /** Whether the list of ages is kept. */
   readonly #ordered: boolean;
-  #capacity: number;
-  #entries: Int32Array;
-  #buckets: Int32Array;
-  #oldest = -1;
-  #newest = -1;
-  #free = -1;
-  #top = 0;
-  #count = 0;
-  /** Entries per size, and the sizes that occur, so that a look-up probes only those. */
-  #perSize = new Int32Array(64);
-  #sizes = new Int32Array(64);
-  #sizeCount = 0;
+  #words!: Int32Array;
+  #state!: Int32Array;
+  #buckets!: Int32Array;
+  #entries!: Int32Array;
   /** Told of every fill, while somebody wants to know. */
   onFill: ((index: number, tag: EntryTag) => void) | undefined;
-  /** What fills pushed out since the first level last followed: nothing (0), one entry of this size, or several. */
-  evictedBits = 0;
-  /** Low word of that entry's page number. */
-  evictedPageLo = 0;
 
-  /** @param limit capacity in entries; 0 keeps nothing, Infinity grows. */
-  constructor(limit: number, replacement: Replacement = 'oldest', seed = 0) {
+  /**
+   * @param limit capacity in entries; 0 keeps nothing, Infinity grows.
+   * @param memory of `tlbWords(limit)` words, where the TLB is to be in that of a kernel.
+   */
+  constructor(limit: number, replacement: Replacement = 'oldest', seed = 0, memory?: Int32Array) {
     this.#limit = limit;
     this.#replacement = replacement;
     this.#dice = new Dice(seed);
     this.#ordered = limit !== Number.POSITIVE_INFINITY && replacement !== 'random';
-    this.#capacity =
-      Math.min(Math.max(limit, 1), limit === Number.POSITIVE_INFINITY ? 1024 : limit) || MIN_CAPACITY;
-    this.#entries = new Int32Array(this.#capacity * WORDS);
-    this.#buckets = new Int32Array(bucketCount(this.#capacity)).fill(-1);
+    const capacity = limit === Number.POSITIVE_INFINITY ? FIRST_CAPACITY : Math.max(limit, 1);
+    this.#lieIn(memory ?? new Int32Array(tlbWords(capacity)), capacity);
+    this.invalidateAll();
+  }
+
+  /** Takes words for its memory; what is in them is not looked at. */
+  #lieIn(words: Int32Array, capacity: number): void {
+    const buckets = bucketCount(capacity);
+    this.#words = words;
+    this.#state = words.subarray(0, STATE_WORDS);
+    this.#buckets = words.subarray(STATE_WORDS, STATE_WORDS + buckets);
+    this.#entries = words.subarray(STATE_WORDS + buckets);
+    this.#state[CAPACITY] = capacity;
+    this.#state[BUCKET_MASK] = buckets - 1;
+    this.#state[ENTRIES_OFFSET] = 4 * (STATE_WORDS + buckets);
   }
 
   get enabled(): boolean {
@@ -181,7 +118,29 @@ export class Tlb {
   }
 
   get size(): number {
-    return this.#count;
+    return this.#state[COUNT]!;
+  }
+
+  /** What fills pushed out since the first level last followed: nothing (0), one entry of this size, or several. */
+  get evictedBits(): number {
+    return this.#state[EVICTED_BITS]!;
+  }
+
+  /** Low word of that entry's page number. */
+  get evictedPageLo(): number {
+    return this.#state[EVICTED_PAGE_LO]!;
+  }
+
+  /** The first level has followed. */
+  forgetEvictions(): void {
+    this.#state[EVICTED_BITS] = 0;
+  }
+
+  /** Descriptors that the kernel has read since it was asked last. */
+  takeKernelReads(): number {
+    const reads = this.#state[DESCRIPTOR_READS]!;
+    this.#state[DESCRIPTOR_READS] = 0;
+    return reads;
   }
 
   /** @returns the entry's index, or -1. */
@@ -198,14 +157,14 @@ export class Tlb {
     const regime = world | (stage << TAG_STAGE_SHIFT);
     const vmidAsid = (vmid << 16) | asid;
     const vmidAset = (vmid << 16) | aset;
-    for (let i = 0; i < this.#sizeCount; i++) {
-      const sizeBits = this.#sizes[i]!;
+    for (let i = 0; i < this.#state[SIZE_COUNT]!; i++) {
+      const sizeBits = this.#state[SIZES + i]!;
       const shift = sizeBits - 12;
       const lo = alignLo(pageLo, shift);
       const hi = alignHi(pageHi, shift);
       let index = this.#buckets[this.#bucket(regime, sizeBits, lo, hi)]!;
       while (index >= 0) {
-        const at = index * WORDS;
+        const at = index * ENTRY_WORDS;
         const tag = entries[at + TAG]!;
         if (
           entries[at + PAGE_LO] === lo &&
@@ -225,27 +184,27 @@ export class Tlb {
 
   /** Output page (address / 4096) of the given input page, which the entry must cover. */
   outPage(index: number, pageLo: number): number {
-    const at = index * WORDS;
+    const at = index * ENTRY_WORDS;
     const offset = pageOffset(pageLo, this.sizeBits(index) - 12);
     return this.#entries[at + OUT_HI]! * TWO_32 + (this.#entries[at + OUT_LO]! >>> 0) + offset;
   }
 
   ipaPage(index: number, pageLo: number): number {
-    const at = index * WORDS;
+    const at = index * ENTRY_WORDS;
     const offset = pageOffset(pageLo, this.sizeBits(index) - 12);
     return this.#entries[at + IPA_HI]! * TWO_32 + (this.#entries[at + IPA_LO]! >>> 0) + offset;
   }
 
   own(index: number): number {
-    return this.#entries[index * WORDS + PERMISSIONS]! & 0xff;
+    return this.#entries[index * ENTRY_WORDS + PERMISSIONS]! & 0xff;
   }
 
   parent(index: number): number {
-    return (this.#entries[index * WORDS + PERMISSIONS]! >>> 8) & 0xff;
+    return (this.#entries[index * ENTRY_WORDS + PERMISSIONS]! >>> 8) & 0xff;
   }
 
   clean(index: number): boolean {
-    return (this.#entries[index * WORDS + PERMISSIONS]! & CLEAN) !== 0;
+    return (this.#entries[index * ENTRY_WORDS + PERMISSIONS]! & CLEAN) !== 0;
   }
 
   /** Where the table of a TABLE entry begins, divided by 4096: its PA, and the IPA where stage 2 translates it. */
@@ -258,43 +217,43 @@ export class Tlb {
   }
 
   #page(index: number, word: number): number {
-    const at = index * WORDS + word;
+    const at = index * ENTRY_WORDS + word;
     return this.#entries[at + 1]! * TWO_32 + (this.#entries[at]! >>> 0);
   }
 
   space(index: number): number {
-    return this.#entries[index * WORDS + SPACES_ATTRIBUTES]! & 1;
+    return this.#entries[index * ENTRY_WORDS + SPACES_ATTRIBUTES]! & 1;
   }
 
   ipaSpace(index: number): number {
-    return (this.#entries[index * WORDS + SPACES_ATTRIBUTES]! >>> 1) & 1;
+    return (this.#entries[index * ENTRY_WORDS + SPACES_ATTRIBUTES]! >>> 1) & 1;
   }
 
   attributes(index: number): number {
-    return this.#entries[index * WORDS + SPACES_ATTRIBUTES]! >>> 2;
+    return this.#entries[index * ENTRY_WORDS + SPACES_ATTRIBUTES]! >>> 2;
   }
 
   sizeBits(index: number): number {
-    return (this.#entries[index * WORDS + TAG]! >>> TAG_SIZE_SHIFT) & 63;
+    return (this.#entries[index * ENTRY_WORDS + TAG]! >>> TAG_SIZE_SHIFT) & 63;
   }
 
   isTable(index: number): boolean {
-    return (this.#entries[index * WORDS + TAG]! & TAG_TABLE) !== 0;
+    return (this.#entries[index * ENTRY_WORDS + TAG]! & TAG_TABLE) !== 0;
   }
 
   granuleBits(index: number): number {
-    return 10 + 2 * ((this.#entries[index * WORDS + TAG]! >>> TAG_GRANULE_SHIFT) & 3);
+    return 10 + 2 * ((this.#entries[index * ENTRY_WORDS + TAG]! >>> TAG_GRANULE_SHIFT) & 3);
   }
 
   level(index: number): number {
-    return ((this.#entries[index * WORDS + TAG]! >>> TAG_LEVEL_SHIFT) & 7) - 1;
+    return ((this.#entries[index * ENTRY_WORDS + TAG]! >>> TAG_LEVEL_SHIFT) & 7) - 1;
   }
 
   /** Stores a translation that has just missed, so that there is never more than one match. */
   fill(fill: TlbFill): void {
     if (this.#limit === 0) return;
     const index = this.#allocate();
-    const at = index * WORDS;
+    const at = index * ENTRY_WORDS;
     const shift = fill.sizeBits - 12;
     const lo = alignLo(fill.pageLo, shift);
     const hi = alignHi(fill.pageHi, shift);
@@ -316,7 +275,7 @@ export class Tlb {
     entries[at + OUT_LO] = out | 0;
     entries[at + OUT_HI] = out / TWO_32;
     entries[at + PERMISSIONS] = fill.own | (fill.parent << 8) | (fill.clean ? CLEAN : 0);
-    const ipa = fill.ipaPage - offset;
+    const ipa = Math.max(fill.ipaPage - offset, 0);
     entries[at + IPA_LO] = ipa | 0;
     entries[at + IPA_HI] = ipa / TWO_32;
     entries[at + SPACES_ATTRIBUTES] = fill.space | (fill.ipaSpace << 1) | (fill.attributes << 2);
@@ -325,8 +284,8 @@ export class Tlb {
     entries[at + NEXT] = this.#buckets[bucket]!;
     this.#buckets[bucket] = index;
     if (this.#ordered) this.#append(index);
-    this.#count++;
-    if (this.#perSize[fill.sizeBits]!++ === 0) this.#listSizes();
+    this.#state[COUNT]++;
+    if (this.#state[PER_SIZE + fill.sizeBits]++ === 0) this.#listSizes();
     this.onFill?.(index, fill.stage);
   }
 
@@ -337,37 +296,35 @@ export class Tlb {
   }
 
   invalidateAll(): void {
-    this.#entries.fill(0);
+    this.#state.fill(0, FIRST_OF_CONTENTS);
+    this.#state.fill(-1, OLDEST, FREE + 1);
     this.#buckets.fill(-1);
-    this.#perSize.fill(0);
-    this.#top = this.#count = this.#sizeCount = 0;
-    this.#free = this.#oldest = this.#newest = -1;
   }
 
   invalidate(scope: TlbScope): void {
-    for (let index = 0; index < this.#top; index++) {
-      if (this.#entries[index * WORDS + USED] === 1 && this.#matches(index, scope)) {
+    for (let index = 0; index < this.#state[TOP]!; index++) {
+      if (this.#entries[index * ENTRY_WORDS + USED] === 1 && this.#matches(index, scope)) {
         this.#release(index);
       }
     }
   }
 
   save(): TlbState {
-    const entries = new Int32Array(this.#count * WORDS);
+    const entries = new Int32Array(this.#state[COUNT]! * ENTRY_WORDS);
     let row = 0;
     for (const first of this.#buckets) {
       for (const index of this.#chain(first).reverse()) {
-        entries.set(this.#entries.subarray(index * WORDS, (index + 1) * WORDS), row);
+        entries.set(this.#entries.subarray(index * ENTRY_WORDS, (index + 1) * ENTRY_WORDS), row);
         // Where the slot was linked is made anew; which slot it was is not.
         entries[row + NEXT] = index;
         entries[row + OLDER] = entries[row + NEWER] = 0;
-        row += WORDS;
+        row += ENTRY_WORDS;
       }
     }
     const order: number[] = [];
-    for (let index = this.#oldest; index >= 0; index = this.#entries[index * WORDS + NEWER]!)
+    for (let index = this.#state[OLDEST]!; index >= 0; index = this.#entries[index * ENTRY_WORDS + NEWER]!)
       order.push(index);
-    return { entries, free: this.#chain(this.#free), order, dice: this.#dice.state };
+    return { entries, free: this.#chain(this.#state[FREE]!), order, dice: this.#dice.state };
   }
 
   /** @throws StateError */
@@ -375,32 +332,22 @@ export class Tlb {
     const restored = new Tlb(this.#limit, this.#replacement);
     restored.#load(state);
     return () => {
-      this.#capacity = restored.#capacity;
-      this.#entries = restored.#entries;
-      this.#buckets = restored.#buckets;
-      this.#oldest = restored.#oldest;
-      this.#newest = restored.#newest;
+      if (this.#limit === Number.POSITIVE_INFINITY) this.#lieIn(restored.#words, restored.#state[CAPACITY]!);
+      else this.#words.set(restored.#words);
       this.#dice.state = restored.#dice.state;
-      this.#free = restored.#free;
-      this.#top = restored.#top;
-      this.#count = restored.#count;
-      this.#perSize = restored.#perSize;
-      this.#sizes = restored.#sizes;
-      this.#sizeCount = restored.#sizeCount;
-      this.evictedBits = 0;
     };
   }
 
   /** Takes a state into a TLB that is empty. */
   #load({ entries, free, order, dice }: TlbState): void {
-    const rows = entries.length / WORDS;
+    const rows = entries.length / ENTRY_WORDS;
     const top = rows + free.length;
     if (!Number.isInteger(rows) || top > this.#limit) {
       throw new StateError(`${rows} TLB entries and ${free.length} free slots where ${this.#limit} fit`);
     }
-    while (this.#capacity < top) this.#grow();
+    while (this.#state[CAPACITY]! < top) this.#grow();
     this.#dice.state = dice;
-    this.#top = top;
+    this.#state[TOP] = top;
     const claimed = new Set<number>();
     const ordered = new Set<number>();
     const claim = (slot: number) => {
@@ -409,27 +356,27 @@ export class Tlb {
     };
     for (const slot of free.toReversed()) {
       claim(slot);
-      this.#entries[slot * WORDS + NEXT] = this.#free;
-      this.#free = slot;
+      this.#entries[slot * ENTRY_WORDS + NEXT] = this.#state[FREE]!;
+      this.#state[FREE] = slot;
     }
-    for (let row = 0; row < entries.length; row += WORDS) {
+    for (let row = 0; row < entries.length; row += ENTRY_WORDS) {
       const slot = entries[row + NEXT]!;
       claim(slot);
-      this.#entries.set(entries.subarray(row, row + WORDS), slot * WORDS);
-      this.#entries[slot * WORDS + USED] = 1;
+      this.#entries.set(entries.subarray(row, row + ENTRY_WORDS), slot * ENTRY_WORDS);
+      this.#entries[slot * ENTRY_WORDS + USED] = 1;
       const sizeBits = this.sizeBits(slot);
       if (sizeBits < 12) throw new StateError(`a TLB entry of 2^${sizeBits} bytes`);
       if (this.isTable(slot) && this.level(slot) > 2) throw new StateError('a table descriptor of level 3');
       this.#link(slot);
-      this.#count++;
-      this.#perSize[sizeBits]!++;
+      this.#state[COUNT]++;
+      this.#state[PER_SIZE + sizeBits]++;
     }
     this.#listSizes();
     if (order.length !== (this.#ordered ? rows : 0)) {
       throw new StateError(`an order of ${order.length} TLB entries for ${rows}`);
     }
     for (const slot of order) {
-      if (this.#entries[slot * WORDS + USED] !== 1 || ordered.has(slot))
+      if (this.#entries[slot * ENTRY_WORDS + USED] !== 1 || ordered.has(slot))
         throw new StateError(`TLB slot ${slot} misplaced`);
       ordered.add(slot);
       this.#append(slot);
@@ -439,14 +386,14 @@ export class Tlb {
   /** The slots of a chain, from its first on. */
   #chain(first: number): number[] {
     const slots: number[] = [];
-    for (let index = first; index >= 0; index = this.#entries[index * WORDS + NEXT]!) slots.push(index);
+    for (let index = first; index >= 0; index = this.#entries[index * ENTRY_WORDS + NEXT]!) slots.push(index);
     return slots;
   }
 
   /** Puts an entry in front of its chain. */
   #link(index: number): void {
     const entries = this.#entries;
-    const at = index * WORDS;
+    const at = index * ENTRY_WORDS;
     const tag = entries[at + TAG]!;
     const sizeBits = (tag >>> TAG_SIZE_SHIFT) & 63;
     const bucket = this.#bucket(tag & TAG_REGIME, sizeBits, entries[at + PAGE_LO]!, entries[at + PAGE_HI]!);
@@ -455,7 +402,7 @@ export class Tlb {
   }
 
   #matches(index: number, scope: TlbScope): boolean {
-    const at = index * WORDS;
+    const at = index * ENTRY_WORDS;
     const tag = this.#entries[at + TAG]!;
     if (
       ((scope.worlds >>> (tag & 7)) & 1) === 0 ||
@@ -487,24 +434,25 @@ export class Tlb {
   }
 
   #bucket(regime: number, sizeBits: number, lo: number, hi: number): number {
-    let hash = Math.imul((lo >>> (sizeBits - 12)) ^ (sizeBits << 26) ^ (hi << 20) ^ regime, 0x9e3779b1);
-    hash ^= hash >>> 15;
-    return hash & (this.#buckets.length - 1);
+    const mixed = (lo >>> (sizeBits - 12)) ^ (sizeBits << HASH_SIZE_SHIFT) ^ (hi << HASH_HI_SHIFT) ^ regime;
+    const hash = Math.imul(mixed, HASH_FACTOR);
+    return (hash ^ (hash >>> HASH_FOLD)) & this.#state[BUCKET_MASK]!;
   }
 
   /** A slot for a new entry: a free one, the next never used, room made by growing, or another's. */
   #allocate(): number {
-    if (this.#free >= 0) {
-      const index = this.#free;
-      this.#free = this.#entries[index * WORDS + NEXT]!;
+    if (this.#state[FREE]! >= 0) {
+      const index = this.#state[FREE]!;
+      this.#state[FREE] = this.#entries[index * ENTRY_WORDS + NEXT]!;
       return index;
     }
-    if (this.#top < this.#capacity) return this.#top++;
+    if (this.#state[TOP]! < this.#state[CAPACITY]!) return this.#state[TOP]++;
     if (this.#limit === Number.POSITIVE_INFINITY) {
       this.#grow();
-      return this.#top++;
+      return this.#state[TOP]++;
     }
-    const index = this.#replacement === 'random' ? this.#dice.below(this.#capacity) : this.#oldest;
+    const index =
+      this.#replacement === 'random' ? this.#dice.below(this.#state[CAPACITY]!) : this.#state[OLDEST]!;
     this.#noteEviction(index);
     this.#remove(index);
     return index;
@@ -512,78 +460,85 @@ export class Tlb {
 
   /** For the first level, which has STAGE_1 entries only. */
   #noteEviction(index: number): void {
-    if (((this.#entries[index * WORDS + TAG]! >>> TAG_STAGE_SHIFT) & 3) !== STAGE_1) return;
-    this.evictedBits = this.evictedBits === 0 ? this.sizeBits(index) : EVICTED_SEVERAL;
-    this.evictedPageLo = this.#entries[index * WORDS + PAGE_LO]!;
+    if (((this.#entries[index * ENTRY_WORDS + TAG]! >>> TAG_STAGE_SHIFT) & 3) !== STAGE_1) return;
+    this.#state[EVICTED_BITS] = this.evictedBits === 0 ? this.sizeBits(index) : EVICTED_SEVERAL;
+    this.#state[EVICTED_PAGE_LO] = this.#entries[index * ENTRY_WORDS + PAGE_LO]!;
   }
 
   #grow(): void {
-    this.#capacity *= 2;
-    const entries = new Int32Array(this.#capacity * WORDS);
-    entries.set(this.#entries);
-    this.#entries = entries;
-    this.#buckets = new Int32Array(bucketCount(this.#capacity)).fill(-1);
-    for (let index = 0; index < this.#top; index++) {
-      if (entries[index * WORDS + USED] === 1) this.#link(index);
+    const entries = this.#entries;
+    const state = this.#state;
+    const capacity = 2 * state[CAPACITY]!;
+    this.#lieIn(new Int32Array(tlbWords(capacity)), capacity);
+    this.#state.set(state.subarray(FIRST_OF_CONTENTS), FIRST_OF_CONTENTS);
+    this.#entries.set(entries);
+    this.#buckets.fill(-1);
+    for (let index = 0; index < this.#state[TOP]!; index++) {
+      if (entries[index * ENTRY_WORDS + USED] === 1) this.#link(index);
     }
   }
 
   #release(index: number): void {
     this.#remove(index);
-    this.#entries[index * WORDS + NEXT] = this.#free;
-    this.#free = index;
+    this.#entries[index * ENTRY_WORDS + NEXT] = this.#state[FREE]!;
+    this.#state[FREE] = index;
   }
 
   /** Unlinks an entry from its chain and marks its slot unused. */
   #remove(index: number): void {
     const entries = this.#entries;
-    const at = index * WORDS;
+    const at = index * ENTRY_WORDS;
     const tag = entries[at + TAG]!;
     const sizeBits = (tag >>> TAG_SIZE_SHIFT) & 63;
     const bucket = this.#bucket(tag & TAG_REGIME, sizeBits, entries[at + PAGE_LO]!, entries[at + PAGE_HI]!);
     let link = this.#buckets[bucket]!;
     if (link === index) this.#buckets[bucket] = entries[at + NEXT]!;
     else {
-      while (entries[link * WORDS + NEXT] !== index) link = entries[link * WORDS + NEXT]!;
-      entries[link * WORDS + NEXT] = entries[at + NEXT]!;
+      while (entries[link * ENTRY_WORDS + NEXT] !== index) link = entries[link * ENTRY_WORDS + NEXT]!;
+      entries[link * ENTRY_WORDS + NEXT] = entries[at + NEXT]!;
     }
     entries[at + USED] = 0;
     if (this.#ordered) this.#takeOut(index);
-    this.#count--;
-    if (--this.#perSize[sizeBits]! === 0) this.#listSizes();
+    this.#state[COUNT]--;
+    if (--this.#state[PER_SIZE + sizeBits] === 0) this.#listSizes();
   }
 
   #append(index: number): void {
-    const at = index * WORDS;
-    this.#entries[at + OLDER] = this.#newest;
+    const at = index * ENTRY_WORDS;
+    this.#entries[at + OLDER] = this.#state[NEWEST]!;
     this.#entries[at + NEWER] = -1;
-    if (this.#newest < 0) this.#oldest = index;
-    else this.#entries[this.#newest * WORDS + NEWER] = index;
-    this.#newest = index;
+    if (this.#state[NEWEST]! < 0) this.#state[OLDEST] = index;
+    else this.#entries[this.#state[NEWEST]! * ENTRY_WORDS + NEWER] = index;
+    this.#state[NEWEST] = index;
   }
 
   #takeOut(index: number): void {
-    const older = this.#entries[index * WORDS + OLDER]!;
-    const newer = this.#entries[index * WORDS + NEWER]!;
-    if (older < 0) this.#oldest = newer;
-    else this.#entries[older * WORDS + NEWER] = newer;
-    if (newer < 0) this.#newest = older;
-    else this.#entries[newer * WORDS + OLDER] = older;
+    const older = this.#entries[index * ENTRY_WORDS + OLDER]!;
+    const newer = this.#entries[index * ENTRY_WORDS + NEWER]!;
+    if (older < 0) this.#state[OLDEST] = newer;
+    else this.#entries[older * ENTRY_WORDS + NEWER] = newer;
+    if (newer < 0) this.#state[NEWEST] = older;
+    else this.#entries[newer * ENTRY_WORDS + OLDER] = older;
   }
 
   #renew(index: number): void {
-    if (index === this.#newest) return;
+    if (index === this.#state[NEWEST]!) return;
     this.#takeOut(index);
     this.#append(index);
   }
 
   #listSizes(): void {
-    this.#sizeCount = 0;
+    this.#state[SIZE_COUNT] = 0;
     for (let size = 0; size < 64; size++)
-      if (this.#perSize[size] !== 0) this.#sizes[this.#sizeCount++] = size;
+      if (this.#state[PER_SIZE + size]! !== 0) this.#state[SIZES + this.#state[SIZE_COUNT]++] = size;
   }
 }
 
 function bucketCount(capacity: number): number {
-  return 2 ** Math.ceil(Math.log2(Math.max(capacity, MIN_CAPACITY)));
+  return 4 * 2 ** Math.ceil(Math.log2(Math.max(capacity, MIN_BUCKETS)));
+}
+
+/** Words of memory of a TLB with so many entries. */
+export function tlbWords(capacity: number): number {
+  return STATE_WORDS + bucketCount(capacity) + capacity * ENTRY_WORDS;
 }

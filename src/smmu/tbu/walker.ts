@@ -32,7 +32,7 @@ import type { Features } from '../features.js';
 import { isStage2Device, stage1Word, stage2Word } from './attributes.js';
 import { extract, HIERARCHICAL, outputAddress, pageWithin, swap32, swapBytes } from './descriptor-bits.js';
 import { pageLoOf } from './input-address.js';
-import { KernelWalk } from './kernel-walk.js';
+import { STAGE_1, STAGE_2, TABLE_1, TABLE_2 } from './kernel-layout.js';
 import type { OriginLog } from './origin.js';
 import {
   ALL,
@@ -46,7 +46,8 @@ import {
 import type { StreamContext } from './stream-context.js';
 import { alignDown, type TranslationTable } from './table.js';
 import { TableCache } from './table-cache.js';
-import { STAGE_1, STAGE_2, type StageTag, TABLE_1, TABLE_2, type Tlb, TlbFill } from './tlb.js';
+import type { Tlb } from './tlb.js';
+import { type StageTag, TlbFill } from './tlb-entry.js';
 import type { WalkObserver } from './walk-observer.js';
 
 const TWO_32 = 0x1_0000_0000;
@@ -99,7 +100,6 @@ export class Walker {
   speculative = false;
 
   readonly #features: Features;
-  readonly #kernel: KernelWalk;
   readonly #spaces: readonly [PhysicalAddressSpace, PhysicalAddressSpace];
   readonly #tlb: Tlb;
   readonly #keepsTables: boolean;
@@ -149,7 +149,6 @@ export class Walker {
     this.#keepsTables = keepsTables && tlb.enabled;
     this.#oasPages = 2 ** (features.oas - 12);
     this.#spaces = spaces;
-    this.#kernel = new KernelWalk(spaces);
     this.#tlb = tlb;
     this.#tables1 = new TableCache(tlb, TABLE_1);
     this.#tables2 = new TableCache(tlb, TABLE_2);
@@ -404,7 +403,6 @@ export class Walker {
     let tries = 0;
     const tables = stage === STAGE_1 ? this.#tables1 : this.#tables2;
     const nested = stage === STAGE_1 && context.ste.stage2 !== undefined;
-    if (!nested && this.#descend(table, inLo, inHi, stage)) return true;
     this.origins?.begin(stage, context.cd === undefined);
     if (this.#keepsTables) {
       known =
@@ -472,25 +470,6 @@ export class Walker {
       lsb -= stride;
       indexBits = stride;
     }
-  }
-
-  /** The same walk by the memory's kernel (kernel-walk.ts). @returns false when it has to be made step by step. */
-  #descend(table: TranslationTable, inLo: number, inHi: number, stage: StageTag): boolean {
-    if (this.#keepsTables || this.observer !== undefined || this.origins !== undefined) return false;
-    const kernel = this.#kernel;
-    if (!kernel.descend(table, inLo, inHi)) return false;
-    this.descriptorReads += kernel.level - table.startLevel + 1;
-    this.#lo = kernel.lo;
-    this.#hi = kernel.hi;
-    this.#level = kernel.level;
-    this.#leafBits = kernel.leafBits;
-    this.#tableFlags = table.hierarchical ? kernel.tableFlags & HIERARCHICAL : 0;
-    this.#leafPage = kernel.leafPage;
-    if (stage === STAGE_1) {
-      this.#nonSecureTable = true;
-      this.#leafSpace = NON_SECURE;
-    }
-    return true;
   }
 
   /** Reads one descriptor into #words; a stage 1 descriptor's address goes through stage 2 where the stream has it. */

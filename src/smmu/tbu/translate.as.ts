@@ -1,0 +1,469 @@
+/**
+ * The TBU's kernel, in AssemblyScript: look-up, walk and fill of a plain translation in one call, over a TLB that lies in
+ * the same Wasm memory as the tables. `scripts/kernel.mjs` compiles it into `translate.generated.ts`.
+ *
+ * Plain is what translation-kernel.ts tells the kernel about and what ends well, or in a fault of stage 1 alone. Of everything
+ * else (stage 2 faults, tables that are elsewhere, entries that do not permit the access) it says nothing but that it is not
+ * plain: the walker, which knows every case, then does the work again. Until then nothing has changed but that stage 2 entries for a walk's tables are there.
+ */
+import {
+  ATTRIBUTES_S2MEMATTR_SHIFT,
+  ATTRIBUTES_S2SH_SHIFT,
+  ATTRIBUTES_SH_SHIFT,
+  ATTRIBUTES_SHIFT,
+  BUCKET_MASK,
+  CAPACITY,
+  CLEAN,
+  CONTEXT_ASET,
+  CONTEXT_ASID,
+  CONTEXT_VMID,
+  COUNT,
+  DESCRIPTOR_READS,
+  ENTRIES_OFFSET,
+  FAULT_ACCESS,
+  FAULT_ADDR_SIZE,
+  FAULT_PERMISSION,
+  FAULT_TRANSLATION,
+  FILLED,
+  FIRST_ATTRIBUTES_SHIFT,
+  FIRST_BASE,
+  FIRST_BYTES,
+  FIRST_EMPTY,
+  FIRST_FLAGS,
+  FIRST_PAGE_HI,
+  FIRST_PAGE_LO,
+  FIRST_REGIME_SHIFT,
+  FIRST_SLOT_BYTES,
+  FIRST_SLOTS,
+  FOUND,
+  FREE,
+  GLOBAL,
+  HALVES,
+  HASH_FACTOR,
+  HASH_FOLD,
+  HASH_HI_SHIFT,
+  HASH_SIZE_SHIFT,
+  IPA_LO,
+  MAIR,
+  NESTED,
+  NEWER,
+  NEWEST,
+  NEXT,
+  NOT_PLAIN,
+  OLDER,
+  OLDEST,
+  OUT_LO,
+  PAGE_HI_TTB1,
+  PAGE_LO,
+  PER_SIZE,
+  PERMISSIONS,
+  REGIME_NUMBER,
+  SHAPE_AF_FAULTS,
+  SHAPE_E0PD,
+  SHAPE_HIERARCHICAL,
+  SHAPE_TBI,
+  SIZE_COUNT,
+  SIZES,
+  SPACES_ATTRIBUTES,
+  STAGE_1,
+  STAGE_2,
+  STAGE1_ATTRIBUTES,
+  STAGE1_PERMISSIONS,
+  STAGE2_ATTRIBUTES,
+  STAGE2_PERMISSIONS,
+  STATE_WORDS,
+  TABLE_BASE,
+  TABLE_OUTPUT_LIMIT,
+  TABLE_SHAPE,
+  TABLE_WALK_LIMIT,
+  TABLE_WORDS,
+  TABLES,
+  TAG,
+  TAG_GLOBAL,
+  TAG_GRANULE_SHIFT,
+  TAG_LEAF_SHIFT,
+  TAG_LEVEL_SHIFT,
+  TAG_REGIME,
+  TAG_SIZE_SHIFT,
+  TAG_STAGE_SHIFT,
+  TOP,
+  USED,
+  VMID_ASID,
+  WINDOW_BYTES,
+  WINDOW_DELTA,
+  WINDOW_START,
+  WORLD,
+} from './kernel-layout.js';
+
+/** Bits [47:12] of a descriptor: its address, in the formats that are plain. */
+const ADDRESS: u64 = 0xffff_ffff_f000;
+const VALID: u64 = 1;
+const TABLE_OR_PAGE: u64 = 2;
+const AF: u64 = 1 << 10;
+const NG: u64 = 1 << 11;
+/** What stage 2 has to permit for a stage 1 descriptor to be read. */
+const READ: u32 = 0b1001;
+const ALL: u32 = 0x3f;
+/** The unprivileged kinds of access. */
+const UNPRIVILEGED: u32 = 7;
+const ENTRY_SHIFT: usize = 6;
+
+// The last leaf: its output address, log2 of its bytes, its level, and the table descriptors on the way to it, ORed; or why
+// there is none, with the level of the descriptor that was read last.
+let output: u64 = 0;
+let leafBits: u32 = 0;
+let leafLevel: u32 = 0;
+let tableFlags: u64 = 0;
+let failure: i32 = NOT_PLAIN;
+
+function word(at: usize, index: usize): u32 {
+  return load<u32>(at + (index << 2));
+}
+
+function setWord(at: usize, index: usize, value: u32): void {
+  store<u32>(at + (index << 2), value);
+}
+
+function pair(at: usize, index: usize): u64 {
+  return load<u64>(at + (index << 2));
+}
+
+function entryAt(tlb: usize, index: u32): usize {
+  return tlb + word(tlb, ENTRIES_OFFSET) + ((<usize>index) << ENTRY_SHIFT);
+}
+
+function indexOf(tlb: usize, entry: usize): i32 {
+  return <i32>((entry - tlb - word(tlb, ENTRIES_OFFSET)) >> ENTRY_SHIFT);
+}
+
+/** 2^bits - 1. */
+function below(bits: u32): u64 {
+  return ((<u64>1) << (<u64>bits)) - 1;
+}
+
+/** Where the chain of a hash begins. */
+function bucketAt(tlb: usize, regime: u32, bits: u32, first: u64): usize {
+  const lo = <u32>first;
+  const hi = <u32>(first >> 32);
+  let hash =
+    ((lo >> (bits - 12)) ^ (bits << HASH_SIZE_SHIFT) ^ (hi << HASH_HI_SHIFT) ^ regime) * <u32>HASH_FACTOR;
+  hash ^= hash >> HASH_FOLD;
+  return tlb + ((<usize>(STATE_WORDS + (hash & word(tlb, BUCKET_MASK)))) << 2);
+}
+
+/** @returns the entry for a page, or 0. */
+function find(tlb: usize, regime: u32, asid: u32, aset: u32, page: u64): usize {
+  const sizes = word(tlb, SIZE_COUNT);
+  for (let i: u32 = 0; i < sizes; i++) {
+    const bits = word(tlb, SIZES + i);
+    const first = page & ~below(bits - 12);
+    const key = regime | (bits << TAG_SIZE_SHIFT);
+    for (let index = load<i32>(bucketAt(tlb, regime, bits, first)); index >= 0; ) {
+      const entry = entryAt(tlb, index);
+      const tag = word(entry, TAG);
+      if (
+        pair(entry, PAGE_LO) === first &&
+        (tag & (TAG_REGIME | (63 << TAG_SIZE_SHIFT))) === key &&
+        word(entry, VMID_ASID) === (tag & TAG_GLOBAL ? aset : asid)
+      ) {
+        return entry;
+      }
+      index = <i32>word(entry, NEXT);
+    }
+  }
+  return 0;
+}
+
+function listSizes(tlb: usize): void {
+  let count: u32 = 0;
+  for (let bits: u32 = 0; bits < 64; bits++) {
+    if (word(tlb, PER_SIZE + bits) !== 0) setWord(tlb, SIZES + count++, bits);
+  }
+  setWord(tlb, SIZE_COUNT, count);
+}
+
+function firstSlot(tlb: usize, page: u32): usize {
+  return tlb - FIRST_BYTES + <usize>(page & (FIRST_SLOTS - 1)) * FIRST_SLOT_BYTES;
+}
+
+/** The first level is a subset of the second. */
+function dropFirst(tlb: usize, page: u32): void {
+  store<i32>(firstSlot(tlb, page) + FIRST_PAGE_HI, FIRST_EMPTY);
+}
+
+/** Puts a page into the first level, where the TBU finds the answer. */
+function fillFirst(tlb: usize, context: usize, entry: usize, page: u64, permissions: u32): void {
+  const slot = firstSlot(tlb, <u32>page);
+  const hi = <u32>(page >> 32);
+  store<u32>(slot + FIRST_PAGE_LO, <u32>page);
+  // Pages of the TTB1 half are only answered here, not found.
+  const known = hi | (word(context, REGIME_NUMBER) << FIRST_REGIME_SHIFT);
+  store<u32>(slot + FIRST_PAGE_HI, hi & PAGE_HI_TTB1 ? FIRST_EMPTY : known);
+  store<f64>(slot + FIRST_BASE, <f64>(<i64>throughEntry(entry, page << 12)));
+  const attributes = word(entry, SPACES_ATTRIBUTES) >> ATTRIBUTES_SHIFT;
+  store<u32>(slot + FIRST_FLAGS, permissions | (attributes << FIRST_ATTRIBUTES_SHIFT));
+}
+
+/** Takes the oldest entry out: its chain, its place in the order, its size. */
+function removeOldest(tlb: usize, index: i32): void {
+  const entry = entryAt(tlb, index);
+  const tag = word(entry, TAG);
+  const bits = (tag >> TAG_SIZE_SHIFT) & 63;
+  if (((tag >> TAG_STAGE_SHIFT) & 3) === STAGE_1) {
+    if (bits === 12) dropFirst(tlb, word(entry, PAGE_LO));
+    else for (let page: u32 = 0; page < <u32>FIRST_SLOTS; page++) dropFirst(tlb, page);
+  }
+  let link = bucketAt(tlb, tag & TAG_REGIME, bits, pair(entry, PAGE_LO));
+  for (let other = load<i32>(link); other !== index; other = load<i32>(link)) {
+    link = entryAt(tlb, other) + (NEXT << 2);
+  }
+  store<u32>(link, word(entry, NEXT));
+  setWord(entry, USED, 0);
+  const newer = <i32>word(entry, NEWER);
+  setWord(tlb, OLDEST, newer);
+  if (newer < 0) setWord(tlb, NEWEST, -1);
+  else setWord(entryAt(tlb, newer), OLDER, -1);
+  setWord(tlb, COUNT, word(tlb, COUNT) - 1);
+  const left = word(tlb, PER_SIZE + bits) - 1;
+  setWord(tlb, PER_SIZE + bits, left);
+  if (left === 0) listSizes(tlb);
+}
+
+/** A slot for a new entry: a free one, the next never used, or the oldest entry's. */
+function allocate(tlb: usize): i32 {
+  const free = <i32>word(tlb, FREE);
+  if (free >= 0) {
+    setWord(tlb, FREE, word(entryAt(tlb, free), NEXT));
+    return free;
+  }
+  const top = word(tlb, TOP);
+  if (top < word(tlb, CAPACITY)) {
+    setWord(tlb, TOP, top + 1);
+    return <i32>top;
+  }
+  const oldest = <i32>word(tlb, OLDEST);
+  removeOldest(tlb, oldest);
+  return oldest;
+}
+
+/** Keeps a translation of a page that has just missed. @param tag all but the size. @returns the entry. */
+function keep(
+  tlb: usize,
+  page: u64,
+  bits: u32,
+  tag: u32,
+  vmidAsid: u32,
+  out: u64,
+  ipa: u64,
+  permissions: u32,
+  attributes: u32,
+): usize {
+  const index = allocate(tlb);
+  const entry = entryAt(tlb, index);
+  const within = below(bits - 12);
+  const first = page & ~within;
+  const offset = page & within;
+  store<u64>(entry + (PAGE_LO << 2), first);
+  setWord(entry, TAG, tag | (bits << TAG_SIZE_SHIFT));
+  setWord(entry, VMID_ASID, vmidAsid);
+  store<u64>(entry + (OUT_LO << 2), out - offset);
+  store<u64>(entry + (IPA_LO << 2), ipa > offset ? ipa - offset : 0);
+  setWord(entry, PERMISSIONS, permissions);
+  setWord(entry, SPACES_ATTRIBUTES, attributes << ATTRIBUTES_SHIFT);
+  setWord(entry, USED, 1);
+  const bucket = bucketAt(tlb, tag & TAG_REGIME, bits, first);
+  setWord(entry, NEXT, load<u32>(bucket));
+  store<u32>(bucket, index);
+  const newest = <i32>word(tlb, NEWEST);
+  setWord(entry, OLDER, newest);
+  setWord(entry, NEWER, -1);
+  if (newest < 0) setWord(tlb, OLDEST, index);
+  else setWord(entryAt(tlb, newest), NEWER, index);
+  setWord(tlb, NEWEST, index);
+  setWord(tlb, COUNT, word(tlb, COUNT) + 1);
+  const before = word(tlb, PER_SIZE + bits);
+  setWord(tlb, PER_SIZE + bits, before + 1);
+  if (before === 0) listSizes(tlb);
+  return entry;
+}
+
+function granuleTag(shape: u32): u32 {
+  return (((shape & 0xff) - 10) >> 1) << TAG_GRANULE_SHIFT;
+}
+
+function countReads(tlb: usize, shape: u32): void {
+  setWord(tlb, DESCRIPTOR_READS, word(tlb, DESCRIPTOR_READS) + leafLevel - ((shape >> 8) & 0xf) + 1);
+}
+
+/** The output address of an entry for an address that it covers. */
+function throughEntry(entry: usize, address: u64): u64 {
+  const within = below((word(entry, TAG) >> TAG_SIZE_SHIFT) & 63);
+  return (pair(entry, OUT_LO) << 12) | (address & within);
+}
+
+/** Walks one stage (DDI 0487 D8.3). @returns the leaf descriptor, or 0 where the walk is not plain. */
+function walk(tlb: usize, context: usize, table: usize, input: u64, nested: bool): u64 {
+  const shape = word(table, TABLE_SHAPE);
+  const granule = shape & 0xff;
+  const stride = granule - 3;
+  const lowestBlock = (shape >> 12) & 0xf;
+  const start = pair(context, WINDOW_START);
+  const bytes = pair(context, WINDOW_BYTES);
+  const delta = pair(context, WINDOW_DELTA);
+  let level = (shape >> 8) & 0xf;
+  let shift = granule + stride * (3 - level);
+  let mask = below(((shape >> 16) & 0xff) - shift);
+  let base = pair(table, TABLE_BASE);
+  let flags: u64 = 0;
+  while (true) {
+    let at = base + (((input >> <u64>shift) & mask) << 3);
+    if (nested) {
+      const entry = stage2(tlb, context, at, READ);
+      if (entry === 0) return failed(NOT_PLAIN);
+      at = throughEntry(entry, at);
+    }
+    leafLevel = level;
+    if (at - start >= bytes) return failed(NOT_PLAIN);
+    const descriptor = atomic.load<u64>(<usize>(at + delta));
+    if (!(descriptor & VALID)) return failed(FAULT_TRANSLATION);
+    if (level === 3 || !(descriptor & TABLE_OR_PAGE)) {
+      if (level === 3 ? !(descriptor & TABLE_OR_PAGE) : level < lowestBlock) return failed(FAULT_TRANSLATION);
+      const within = below(shift);
+      output = (descriptor & ADDRESS & ~within) | (input & within);
+      if (output >= pair(table, TABLE_OUTPUT_LIMIT)) return failed(FAULT_ADDR_SIZE);
+      if (!(descriptor & AF) && shape & SHAPE_AF_FAULTS) return failed(FAULT_ACCESS);
+      leafBits = shift;
+      tableFlags = shape & SHAPE_HIERARCHICAL ? flags : 0;
+      return descriptor;
+    }
+    base = descriptor & ADDRESS & ~below(granule);
+    if (base >= pair(table, TABLE_WALK_LIMIT)) return failed(FAULT_ADDR_SIZE);
+    flags |= descriptor;
+    shift -= stride;
+    mask = below(stride);
+    level++;
+  }
+}
+
+/** A walk's end without a leaf. */
+function failed(why: i32): u64 {
+  failure = why;
+  return 0;
+}
+
+/** The STAGE_2 entry for an IPA, found or filled, or 0. */
+function stage2(tlb: usize, context: usize, ipa: u64, need: u32): usize {
+  const page = ipa >> 12;
+  const regime = word(context, WORLD) | (STAGE_2 << TAG_STAGE_SHIFT);
+  const vmid = word(context, CONTEXT_VMID);
+  const found = find(tlb, regime, vmid, vmid, page);
+  if (found !== 0) return word(found, PERMISSIONS) & need ? found : 0;
+  const table = context + ((TABLES + 2 * TABLE_WORDS) << 2);
+  const shape = word(table, TABLE_SHAPE);
+  if (ipa >> <u64>((shape >> 16) & 0xff)) return 0;
+  const descriptor = walk(tlb, context, table, ipa, false);
+  if (descriptor === 0) return 0;
+  const access = (<u32>(descriptor >> 6) & 3) | ((<u32>(descriptor >> 53) & 3) << 2);
+  const permissions: u32 = load<u8>(context + (STAGE2_PERMISSIONS << 2) + access);
+  if (!(permissions & need)) return 0;
+  countReads(tlb, shape);
+  const attributes =
+    word(context, STAGE2_ATTRIBUTES) |
+    ((<u32>(descriptor >> 2) & 0xf) << ATTRIBUTES_S2MEMATTR_SHIFT) |
+    ((<u32>(descriptor >> 8) & 3) << ATTRIBUTES_S2SH_SHIFT);
+  const tag =
+    regime | (leafBits << TAG_LEAF_SHIFT) | granuleTag(shape) | ((leafLevel + 1) << TAG_LEVEL_SHIFT);
+  return keep(tlb, page, leafBits, tag, vmid, output >> 12, page, permissions | (ALL << 8), attributes);
+}
+
+/** Whether both stages' masks of an entry permit an access. */
+function permitted(entry: usize): u32 {
+  const permissions = word(entry, PERMISSIONS);
+  return permissions & (permissions >> 8) & ALL;
+}
+
+/**
+ * Answers an access in the first level.
+ * @param need the permission bit that the access needs.
+ * @returns FOUND or FILLED; NOT_PLAIN; or what is wrong.
+ */
+export function translate(tlb: usize, context: usize, inputLo: u32, inputHi: u32, need: u32): i32 {
+  const input = ((<u64>inputHi) << 32) | <u64>inputLo;
+  // VA[55] selects the table; a regime with one has no other (IHI 0070 3.4.1).
+  const half: u32 = <u32>(input >> 55) & word(context, HALVES);
+  const table = context + ((TABLES + half * TABLE_WORDS) << 2);
+  const shape = word(table, TABLE_SHAPE);
+  if (shape === 0 || (shape & SHAPE_E0PD && need & UNPRIVILEGED)) return NOT_PLAIN;
+  const counted = (half ? ~input : input) & (shape & SHAPE_TBI ? below(56) : ~(<u64>0));
+  if (counted >> <u64>((shape >> 16) & 0xff)) return NOT_PLAIN;
+  const page = ((input >> 12) & below(40)) | ((<u64>half) << 40);
+  const regime = word(context, WORLD) | (STAGE_1 << TAG_STAGE_SHIFT);
+  const asid = word(context, CONTEXT_ASID);
+  const aset = word(context, CONTEXT_ASET);
+  const found = find(tlb, regime, asid, aset, page);
+  if (found !== 0) {
+    const allowed = permitted(found);
+    if (!(allowed & need)) return NOT_PLAIN;
+    fillFirst(tlb, context, found, page, allowed);
+    return FOUND;
+  }
+  const nested = word(context, NESTED) !== 0;
+  const descriptor = walk(tlb, context, table, input, nested);
+  if (descriptor === 0) {
+    // What stage 2 has to do with is the walker's to explain.
+    if (nested || failure === NOT_PLAIN) return NOT_PLAIN;
+    countReads(tlb, shape);
+    return failure;
+  }
+  // AP[1], AP[2], UXN and PXN, after what the tables above take away.
+  const flags = tableFlags;
+  const access =
+    (<u32>((descriptor >> 6) & ~(flags >> 61)) & 1) |
+    ((<u32>((descriptor >> 7) | (flags >> 62)) & 1) << 1) |
+    ((<u32>((descriptor >> 54) | (flags >> 60)) & 1) << 2) |
+    ((<u32>((descriptor >> 53) | (flags >> 59)) & 1) << 3);
+  let permissions: u32 = load<u8>(context + (STAGE1_PERMISSIONS << 2) + access);
+  if (!(permissions & need)) {
+    if (nested) return NOT_PLAIN;
+    countReads(tlb, shape);
+    return FAULT_PERMISSION;
+  }
+  const global = descriptor & NG ? 0 : word(context, GLOBAL);
+  const tag =
+    regime | global | (leafBits << TAG_LEAF_SHIFT) | granuleTag(shape) | ((leafLevel + 1) << TAG_LEVEL_SHIFT);
+  let attributes =
+    word(context, STAGE1_ATTRIBUTES) |
+    <u32>load<u8>(context + (MAIR << 2) + (<usize>(descriptor >> 2) & 7)) |
+    ((<u32>(descriptor >> 8) & 3) << ATTRIBUTES_SH_SHIFT);
+  let bits = leafBits;
+  let out = output;
+  const level = leafLevel;
+  let ipa: u64 = 0;
+  if (nested) {
+    const entry = stage2(tlb, context, out, need);
+    if (entry === 0) return NOT_PLAIN;
+    ipa = out >> 12;
+    out = throughEntry(entry, out);
+    const stage2Permissions = word(entry, PERMISSIONS);
+    permissions |= ((stage2Permissions & 0xff) << 8) | (stage2Permissions & CLEAN);
+    attributes |= word(entry, SPACES_ATTRIBUTES) >> ATTRIBUTES_SHIFT;
+    const stage2Bits = (word(entry, TAG) >> TAG_SIZE_SHIFT) & 63;
+    if (stage2Bits < bits) bits = stage2Bits;
+  } else permissions |= ALL << 8;
+  leafLevel = level;
+  countReads(tlb, shape);
+  const kept = keep(tlb, page, bits, tag, global ? aset : asid, out >> 12, ipa, permissions, attributes);
+  fillFirst(tlb, context, kept, page, permitted(kept));
+  return FILLED;
+}
+
+/**
+ * The STAGE_2 entry for an IPA that comes in as it is, which permits the access: its index doubled, plus 1 when it was filled;
+ * or NOT_PLAIN.
+ */
+export function translateIPA(tlb: usize, context: usize, inputLo: u32, inputHi: u32, need: u32): i32 {
+  const reads = word(tlb, DESCRIPTOR_READS);
+  const entry = stage2(tlb, context, ((<u64>inputHi) << 32) | <u64>inputLo, need);
+  if (entry === 0) return NOT_PLAIN;
+  return (indexOf(tlb, entry) << 1) | (word(tlb, DESCRIPTOR_READS) === reads ? 0 : 1);
+}

@@ -1,0 +1,290 @@
+/**
+ * The TBU's kernel against the TBU without it: the same SMMU over the same tables of random descriptors, once as it runs and
+ * once watched by an observer, whom the kernel cannot tell anything. Afterwards both TLBs hold the same, in the same order.
+ */
+import { describe, expect, test } from 'vitest';
+import { TranslationKernel } from '../../src/smmu/tbu/translation-kernel.js';
+import type { TranslationObserver } from '../../src/smmu/tbu/translation-observer.js';
+import { Transaction } from '../../src/smmu/transaction.js';
+import { OPCODES } from '../spec-numbers.js';
+import { Random } from './random.js';
+import { CDS, type CdFields, FULL_IDR, RAM_BYTES, type SteFields, TbuBench } from './tbu-bench.js';
+
+const CASES = Number(process.env.SMMULATOR_RUNS ?? 24);
+const ACCESSES = 200;
+const TABLES = 0x10_0000;
+/** 64 KiB each, so that a descriptor with some low bits set still leads to one. */
+const TABLE_COUNT = 6;
+const TABLE_BYTES = 0x1_0000;
+
+const nothing = () => {};
+const OBSERVER: TranslationObserver = {
+  bank: nothing,
+  context: nothing,
+  structure: nothing,
+  configHit: nothing,
+  descriptor: nothing,
+  stage2: nothing,
+  stage2Hit: nothing,
+  tableHit: nothing,
+  update: nothing,
+  leaf: nothing,
+  tlbHit: nothing,
+  fault: nothing,
+  event: nothing,
+};
+
+/** Mostly tables, with leaves, holes, reserved types, addresses beyond memory and beyond the output size, and every flag. */
+function descriptor(random: Random): bigint {
+  if (random.chance(4)) return random.bits(64);
+  const type = random.chance(75) ? 3n : random.chance(80) ? 1n : BigInt(random.below(2)) * 2n;
+  const table = BigInt(TABLES + random.below(TABLE_COUNT) * TABLE_BYTES);
+  const address = random.chance(96) ? table : random.bits(48) & ~0xfffn;
+  const attributes = random.bits(10) << 2n;
+  const af = random.chance(90) ? 1n << 10n : 0n;
+  const flags = random.chance(30) ? random.bits(5) << 59n : 0n;
+  const upper = random.chance(30) ? random.bits(5) << 50n : 0n;
+  // Readable and writable more often than chance has it.
+  const open = random.chance(60) ? 0x40n : 0n;
+  return type | address | ((attributes | open) & ~(1n << 10n)) | af | flags | upper;
+}
+
+function cdFields(random: Random, index: number): CdFields {
+  const base = () => BigInt(TABLES + random.below(TABLE_COUNT) * TABLE_BYTES) >> 4n;
+  return {
+    // IDR0.TTF has both: VMSAv8-32 LPAE now and then, whose T0SZ are the low three bits.
+    AA64: random.chance(8) ? 0 : 1,
+    // 4 KiB mostly; then 64 and 16 KiB, and now and then what the kernel leaves alone (ENDI, DS).
+    TG0: random.pick([0, 0, 0, 1, 2]),
+    TG1: random.pick([2, 2, 2, 3, 1]),
+    // IDR3.STT: small tables up to T0SZ 48, 47 with 64 KiB.
+    T0SZ: 16 + random.below(random.pick([16, 32])),
+    T1SZ: 16 + random.below(random.pick([16, 32])),
+    TBI0: random.below(2),
+    TBI1: random.below(2),
+    E0PD0: random.chance(3) ? 1 : 0,
+    E0PD1: random.chance(10) ? 1 : 0,
+    IPS: random.below(7),
+    EPD1: random.chance(50) ? 1 : 0,
+    ENDI: random.chance(5) ? 1 : 0,
+    DS: random.chance(5) ? 1 : 0,
+    HAD0: random.below(2),
+    AFFD: random.below(2),
+    WXN: random.below(2),
+    PAN: random.below(2),
+    ASET: index,
+    R: 1,
+    A: random.below(2),
+    ASID: 1 + index,
+    MAIR0: random.below(2 ** 31),
+    MAIR1: random.below(2 ** 31),
+    TTB0: base(),
+    TTB1: base(),
+  };
+}
+
+/** S2TG, S2SL0 and S2T0SZ that go together: tables of one piece, of a few entries, and 2 to 16 that are concatenated. */
+function stage2Shape(random: Random): SteFields {
+  const [S2TG, S2SL0, granule] = random.pick([
+    [0, 2, 12],
+    [0, 1, 12],
+    [0, 0, 12],
+    [0, 3, 12],
+    [1, 2, 16],
+    [1, 1, 16],
+    [1, 0, 16],
+    [2, 2, 14],
+    [2, 1, 14],
+    [2, 0, 14],
+  ] as const);
+  const level = S2TG === 0 ? (S2SL0 === 3 ? 3 : 2 - S2SL0) : 3 - S2SL0;
+  const below = granule + (granule - 3) * (3 - level);
+  const inputBits = below + 1 + random.below(granule - 3 + 4);
+  return { S2TG, S2SL0, S2T0SZ: Math.max(64 - inputBits, 16) };
+}
+
+const stage2Fields = (random: Random): SteFields => ({
+  ...stage2Shape(random),
+  S2PS: random.pick([1, 4, 5]),
+  S2AA64: 1,
+  S2R: 1,
+  S2PTW: random.below(2),
+  S2AFFD: random.below(2),
+  S2TTB: BigInt(TABLES + random.below(TABLE_COUNT) * TABLE_BYTES) >> 4n,
+});
+
+/** Streams that share tables, or do not: 0 and 256 the kernel keeps in one place. */
+const STREAMS = [0, 1, 2, 256] as const;
+
+/** What is tagged alike is translated alike: an ASID and an ASET for each CD, a VMID for each stage 2 table. */
+function stream(random: Random, bench: TbuBench, StreamID: number, stage2: readonly SteFields[]): void {
+  // Now and then EL2: one table, no ASID (so that one CD is all they may have), one privilege.
+  const STRW = random.chance(10) ? 2 : 0;
+  const cd = CDS + 64 * (STRW === 2 ? 0 : random.below(2));
+  const s1 = { S1ContextPtr: BigInt(cd) >> 6n };
+  const s2 = random.pick(stage2);
+  const kind = random.pick([0, 0, 0, 1, 2, 2]);
+  if (kind === 0) bench.ste(StreamID, { Config: 5, STRW, ...s1 });
+  else if (kind === 1) bench.ste(StreamID, { Config: 6, ...s2 });
+  else bench.ste(StreamID, { Config: 7, ...s1, ...s2 });
+}
+
+function makeBench(random: Random, tlb: number): TbuBench {
+  const configCache = random.pick([1, 16, 16, 16]);
+  const bench = new TbuBench({ tlb, configCache, strtabBaseCfg: 9, idr: { IDR0: FULL_IDR.IDR0 | 0x4 } });
+  for (let at = TABLES; at < TABLES + TABLE_COUNT * TABLE_BYTES; at += 8) {
+    bench.store64(at, descriptor(random));
+  }
+  for (const index of [0, 1]) bench.cd(CDS + 64 * index, cdFields(random, index));
+  const stage2 = [1, 2].map((S2VMID) => ({ S2VMID, ...stage2Fields(random) }));
+  for (const StreamID of STREAMS) stream(random, bench, StreamID, stage2);
+  return bench;
+}
+
+interface Seen {
+  readonly answers: readonly string[];
+  readonly events: readonly bigint[];
+  /** With room for all entries. */
+  readonly state: unknown;
+  /** Translations that the kernel has answered. */
+  readonly inKernel: number;
+}
+
+/** With so many entries none has to go for another. */
+const ROOMY = 256;
+
+/**
+ * Software changes a descriptor and says so; where no entry goes by itself, it may be late. What is not plain is walked twice,
+ * which finds other entries the second time where the first has replaced some: the same, as long as none is stale.
+ */
+function disturb(random: Random, bench: TbuBench, tlb: number): void {
+  const at = TABLES + 8 * random.below((TABLE_COUNT * TABLE_BYTES) / 8);
+  bench.store64(at, descriptor(random));
+  const command = random.pick([
+    [OPCODES.CMD_TLBI_NH_ALL, 0],
+    [OPCODES.CMD_TLBI_NH_ASID, random.below(3) << 16],
+    [OPCODES.CMD_TLBI_NSNH_ALL, 0],
+    [OPCODES.CMD_CFGI_STE_RANGE, 0, 31],
+  ]);
+  if (tlb !== ROOMY) bench.command([OPCODES.CMD_TLBI_NSNH_ALL]);
+  else if (random.chance(40)) bench.command(command);
+}
+
+function run(seed: number, observed: boolean): Seen {
+  const random = new Random(seed);
+  const tlb = random.pick([1, 3, 16, ROOMY, ROOMY, ROOMY]);
+  const bench = makeBench(random, tlb);
+  const { tbu } = bench.smmu;
+  let inKernel = 0;
+  const { translate, translateIPA } = TranslationKernel.prototype;
+  const counted = (answer: number) => {
+    if (answer >= 0) inKernel++;
+    return answer;
+  };
+  TranslationKernel.prototype.translate = function (...args) {
+    return counted(translate.apply(this, args));
+  };
+  TranslationKernel.prototype.translateIPA = function (...args) {
+    return counted(translateIPA.apply(this, args));
+  };
+  tbu.observe(observed ? OBSERVER : undefined);
+  const txn = new Transaction();
+  const answers: string[] = [];
+  const events: bigint[] = [];
+  let iova = 0n;
+  for (let i = 0; i < ACCESSES; i++) {
+    if (random.chance(25)) iova = random.bits(random.pick([14, 17, 21, 26, 30, 32, 36, 64]));
+    if (random.chance(15)) iova |= 0xffff_ff00_0000_0000n;
+    txn.StreamID = random.pick(STREAMS);
+    txn.iovaLo = Number(BigInt.asIntN(32, iova));
+    txn.iovaHi = Number(BigInt.asIntN(32, iova >> 32n));
+    txn.write = random.chance(30);
+    txn.privileged = random.chance(40);
+    txn.instruction = random.chance(20);
+    const outcome = tbu.translate(txn);
+    answers.push(outcome === 0 ? `${txn.pa} ${txn.space} ${txn.translationAttributes}` : `fault ${outcome}`);
+    if (i % 16 === 15) events.push(...bench.events());
+    if (random.chance(3)) disturb(random, bench, tlb);
+  }
+  Object.assign(TranslationKernel.prototype, { translate, translateIPA });
+  events.push(...bench.events());
+  return { answers, events, state: tlb === ROOMY ? tbu.save('kept') : undefined, inKernel };
+}
+
+describe('the kernel against the walker', () => {
+  test('G4, K2: addresses, attributes, outcomes, records, counters and TLB entries are the same', () => {
+    let reached = 0;
+    let inKernel = 0;
+    for (let seed = 1; seed <= CASES; seed++) {
+      const plain = run(seed, false);
+      const watched = run(seed, true);
+      expect({ seed, answers: plain.answers }).toEqual({ seed, answers: watched.answers });
+      expect({ seed, events: plain.events }).toEqual({ seed, events: watched.events });
+      expect({ seed, state: plain.state }).toEqual({ seed, state: watched.state });
+      expect(watched.inKernel).toBe(0);
+      reached += plain.answers.filter((answer) => !answer.startsWith('fault')).length;
+      inKernel += plain.inKernel;
+    }
+    // Both ends of a walk are met often, and both walkers.
+    const all = CASES * ACCESSES;
+    expect(reached).toBeGreaterThan(all / 20);
+    expect(reached).toBeLessThan((all * 19) / 20);
+    expect(inKernel).toBeGreaterThan(all / 50);
+  });
+
+  test('3.17: an entry for a stage 1 block is no larger than the stage 2 page behind it', () => {
+    const bench = new TbuBench({ tlb: 16 });
+    const [table1, table2, pages2] = [TABLES, TABLES + 0x1000, TABLES + 0x2000];
+    bench.store64(table1, 0x741n | 0x20_0000n);
+    // Stage 2 has structures and tables where they are, and the block's first two pages elsewhere.
+    bench.store64(table2, 0x4fdn);
+    bench.store64(table2 + 8, BigInt(pages2) | 3n);
+    bench.store64(pages2, 0x60_0000n | 0x4ffn);
+    bench.store64(pages2 + 8, 0x40_0000n | 0x4ffn);
+    bench.cd(CDS, { AA64: 1, T0SZ: 34, IPS: 5, EPD1: 1, R: 1, A: 1, TTB0: BigInt(table1) >> 4n });
+    const s2 = { S2T0SZ: 34, S2SL0: 0, S2PS: 5, S2AA64: 1, S2R: 1, S2TTB: BigInt(table2) >> 4n };
+    bench.ste(0, { Config: 7, S1ContextPtr: BigInt(CDS) >> 6n, ...s2 });
+    for (let i = 0; i < 2; i++) {
+      expect(bench.access({ iova: 0x123 })).toMatchObject({ outcome: 'ok', pa: 0x60_0123n });
+      expect(bench.access({ iova: 0x1123 })).toMatchObject({ outcome: 'ok', pa: 0x40_0123n });
+    }
+    expect(bench.smmu.tbu.counters).toMatchObject({ misses: 2, hits: 2 });
+  });
+
+  test('3.4.1: the TTB1 half is found by its own addresses only, and E0PD1 guards it', () => {
+    const bench = new TbuBench({ tlb: 16 });
+    // Index 511 is the last 2 MiB of the upper 1 GiB, index 0 the first of the lower.
+    for (const index of [0, 511]) bench.store64(TABLES + 8 * index, 0x741n | 0x20_0000n);
+    const cd = { T0SZ: 34, T1SZ: 34, TG1: 2, TTB0: BigInt(TABLES) >> 4n, TTB1: BigInt(TABLES) >> 4n };
+    bench.cd(CDS, { AA64: 1, IPS: 5, R: 1, A: 1, E0PD1: 1, ...cd });
+    bench.ste(0, { Config: 5, S1ContextPtr: BigInt(CDS) >> 6n });
+    const upper = 0xffff_ffff_ffe0_0000n;
+    for (let i = 0; i < 2; i++) {
+      expect(bench.access({ iova: 0 }).outcome).toBe('ok');
+      expect(bench.access({ iova: upper, privileged: true })).toMatchObject({
+        outcome: 'ok',
+        pa: 0x20_0000n,
+      });
+      expect(bench.access({ iova: upper }).outcome).toBe('abort');
+      expect(bench.access({ iova: upper & 0x001f_ffff_ffff_ffffn, privileged: true }).outcome).toBe('abort');
+    }
+  });
+
+  test('tables at the very end of a region are not read beyond it', () => {
+    const bench = new TbuBench({ tlb: 1 });
+    // The last 4 KiB of memory as the start table of 9 index bits: its last descriptor is the last word.
+    const table = RAM_BYTES - 0x1000;
+    bench.store64(table + 511 * 8, 0x743n | 0x20_0000n);
+    bench.cd(CDS, { AA64: 1, T0SZ: 34, IPS: 5, EPD1: 1, R: 1, A: 1, TTB0: BigInt(table) >> 4n });
+    bench.ste(0, { Config: 5, S1ContextPtr: BigInt(CDS) >> 6n });
+    const last = 511n << 21n;
+    expect(bench.access({ iova: last }).outcome).toBe('abort');
+    bench.store64(table + 511 * 8, 0x741n | 0x20_0000n);
+    expect(bench.access({ iova: last })).toMatchObject({ outcome: 'ok', pa: 0x20_0000n });
+    bench.cd(CDS, { AA64: 1, T0SZ: 34, IPS: 5, EPD1: 1, R: 1, A: 1, TTB0: BigInt(RAM_BYTES) >> 4n });
+    bench.command([OPCODES.CMD_CFGI_STE_RANGE, 0, 31]);
+    bench.command([OPCODES.CMD_TLBI_NSNH_ALL]);
+    bench.sync();
+    expect(bench.access({ iova: last }).outcome).toBe('abort');
+  });
+});
