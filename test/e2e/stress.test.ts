@@ -148,7 +148,7 @@ describe('H6 a failing seed', () => {
   it('is minimised and written as a scenario, which replay reproduces', () => {
     const scenario = join(folder, 'bug.jsonl');
     const schedule = join(folder, 'bug.schedule');
-    const run = ['--deterministic', '--profile', 'map-unmap', '--seed', '4', '--operations', '400'];
+    const run = ['--deterministic', '--profile', 'map-unmap', '--seed', '10', '--operations', '900'];
     const args = [...run, '--mutate', 'skip-tlbi'];
     const found = smmulator('stress', ONE, ...args, '--scenario', scenario, '--schedule', schedule);
     expect(found.status).toBe(1);
