@@ -259,7 +259,7 @@ function kindsOf(machine: Machine, smmu: number, security: SecurityState): Conte
     (security === NON_SECURE || get([s_idr1], S_IDR1.fields.SEL2) === 1);
   if (!stage2) return ['stage1'];
   return stage1 && security === NON_SECURE
-    ? ['stage1', 'stage2', 'nested']
+    ? ['stage1', 'stage2', 'nested', 'nested']
     : stage1
       ? ['stage1']
       : ['stage2'];

@@ -8,19 +8,18 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { GUESTS } from './bench.js';
-import { GuestSoftware, type Operation, operation } from './guest-program.js';
+import { GuestSoftware, type Life, randomLife } from './guest-program.js';
 import { ThreadedMachine } from './threaded-world.js';
 
 const RUNS = Number(process.env.SMMULATOR_RUNS ?? 6);
 const STEPS = 40;
 
-const program = fc.array(operation, { maxLength: STEPS, size: 'max' });
-const programs = fc.tuple(program, program);
+const lives = fc.tuple(randomLife(STEPS), randomLife(STEPS));
 
 /** What a guest saw, step by step, and its memory at the end. */
-async function lifeOf(machine: ThreadedMachine, guest: number, steps: readonly Operation[]) {
+async function live(machine: ThreadedMachine, guest: number, { global, steps }: Life) {
   const world = machine.world(guest);
-  const software = await GuestSoftware.boot(world);
+  const software = await GuestSoftware.boot(world, global);
   const seen: unknown[] = [];
   for (const step of steps) seen.push(await software.perform(step));
   return { seen, memory: software.memory() };
@@ -36,14 +35,14 @@ describe('accelerated and emulated, in threads', () => {
         await Promise.all(machines.map((machine) => machine.close()));
         machines = [];
       };
-      const agree = async (both: readonly (readonly Operation[])[]) => {
+      const agree = async (both: readonly Life[]) => {
         if (machines.length === 0)
           machines = await Promise.all([true, false].map((accel) => ThreadedMachine.start(accel, cache)));
         const [here, there] = await Promise.all(
-          machines.map((machine) => Promise.all(both.map((steps, guest) => lifeOf(machine, guest, steps)))),
+          machines.map((machine) => Promise.all(both.map((life, guest) => live(machine, guest, life)))),
         );
         for (let guest = 0; guest < GUESTS; guest++) {
-          for (const [index, step] of both[guest]!.entries()) {
+          for (const [index, step] of both[guest]!.steps.entries()) {
             expect(
               here![guest]!.seen[index],
               `guest ${guest}, step ${index}: ${JSON.stringify(step)}`,
@@ -57,7 +56,7 @@ describe('accelerated and emulated, in threads', () => {
       };
       try {
         await fc.assert(
-          fc.asyncProperty(programs, async (both) => {
+          fc.asyncProperty(lives, async (both) => {
             try {
               await agree(both);
             } catch (error) {

@@ -8,14 +8,15 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Host } from './bench.js';
 import { GuestSoftware, operation } from './guest-program.js';
-import { AcceleratedWorld, EmulatedWorld } from './worlds.js';
+import { AcceleratedWorld, EmulatedWorld, type World } from './worlds.js';
 
 const RUNS = Number(process.env.SMMULATOR_RUNS ?? 12);
 const STEPS = 60;
 
-const program = fc.array(fc.record({ guest: fc.nat(1), operation }), {
-  maxLength: STEPS,
-  size: 'max',
+const program = fc.record({
+  /** Which guests have global entries. */
+  global: fc.tuple(fc.boolean(), fc.boolean()),
+  steps: fc.array(fc.record({ guest: fc.nat(1), operation }), { maxLength: STEPS, size: 'max' }),
 });
 
 describe('accelerated and emulated', () => {
@@ -27,12 +28,13 @@ describe('accelerated and emulated', () => {
       const memories = [EmulatedWorld.memory(), EmulatedWorld.memory()];
       const freeBytes: number[] = [];
       await fc.assert(
-        fc.asyncProperty(program, async (steps) => {
+        fc.asyncProperty(program, async ({ global, steps }) => {
           const accelerated = [0, 1].map((index) => new AcceleratedWorld(host, index));
           const emulated = memories.map((memory) => new EmulatedWorld(memory, cache));
           try {
-            const here = await Promise.all(accelerated.map(GuestSoftware.boot));
-            const there = await Promise.all(emulated.map(GuestSoftware.boot));
+            const boot = (world: World, guest: number) => GuestSoftware.boot(world, global[guest]!);
+            const here = await Promise.all(accelerated.map(boot));
+            const there = await Promise.all(emulated.map(boot));
             for (const [index, step] of steps.entries()) {
               const seen = await here[step.guest]!.perform(step.operation);
               const wanted = await there[step.guest]!.perform(step.operation);

@@ -1,6 +1,8 @@
 /**
  * Random guests: what software does with its SMMU, as data, and how it is done upon a world. After each change of a structure
- * comes the invalidation that the architecture asks for, of one kind or another, so that no cache decides what is seen.
+ * comes the invalidation that the architecture asks for, of one kind or another, so that no cache decides what is seen. For
+ * the same reason no two CDs have one ASID, and there are global entries only where all CDs are alike and have the same tables: a
+ * TLB may give what it holds for an ASID, or for all of them, to whoever asks (IHI 0070 3.17, 5.4.1).
  */
 import fc from 'fast-check';
 import { encode } from '../../src/arch/layout.js';
@@ -116,7 +118,6 @@ const cd = fc.record({
   array: small(CD_ARRAYS),
   index: pick(0, 0, 0, 1, 2),
   tree: small(TREES),
-  ASID: small(TREES),
   fields: mostly(
     GOOD_CD,
     fc.record({
@@ -215,6 +216,16 @@ export const operation = fc.oneof(
   { arbitrary: control, weight: 3 },
 );
 
+/** A guest's life. */
+export const randomLife = (maxLength: number) =>
+  fc.record({
+    /** It has global entries. */
+    global: bit,
+    steps: fc.array(operation, { maxLength, size: 'max' }),
+  });
+
+export type Life = ReturnType<typeof randomLife> extends fc.Arbitrary<infer T> ? T : never;
+
 export type Operation = typeof operation extends fc.Arbitrary<infer T> ? T : never;
 type Of<Op extends Operation['op']> = Extract<Operation, { readonly op: Op }>;
 
@@ -239,15 +250,19 @@ const offsetOf = (key: RegisterKey) => BANKS[NON_SECURE][key].offset;
 export class GuestSoftware {
   readonly #world: World;
   readonly #active = new Set<string>();
+  readonly #global: boolean;
+  /** The tree of each CD, by its ASID. */
+  readonly #trees: number[] = [];
   #twoLevel = false;
 
-  private constructor(world: World) {
+  private constructor(world: World, global: boolean) {
     this.#world = world;
+    this.#global = global;
   }
 
-  /** From reset, with some streams that translate. */
-  static async boot(world: World): Promise<GuestSoftware> {
-    const software = new GuestSoftware(world);
+  /** From reset, with some streams that translate. @param global it has global entries. */
+  static async boot(world: World, global: boolean): Promise<GuestSoftware> {
+    const software = new GuestSoftware(world, global);
     await software.#boot();
     return software;
   }
@@ -261,7 +276,7 @@ export class GuestSoftware {
     for (let array = 0; array < CD_ARRAYS; array++) {
       for (let index = 0; index < CDS_PER_ARRAY; index++) {
         const tree = index % TREES;
-        await this.#cd({ op: 'cd', array, index, tree, ASID: tree, fields: GOOD_CD, flush: 0 });
+        await this.#cd({ op: 'cd', array, index, tree, fields: GOOD_CD, flush: 0 });
       }
     }
     for (const [device, array] of [
@@ -377,7 +392,11 @@ export class GuestSoftware {
     await this.#issue([commands[flush]!]);
   }
 
-  async #cd({ array, index, tree, ASID, fields, flush }: Of<'cd'>): Promise<void> {
+  async #cd({ array, index, flush, ...wanted }: Of<'cd'>): Promise<void> {
+    const ASID = array * CDS_PER_ARRAY + index;
+    const tree = this.#global ? 0 : wanted.tree;
+    const fields = this.#global ? { ...GOOD_CD, V: wanted.fields.V } : wanted.fields;
+    this.#trees[ASID] = tree;
     const root = this.#table(tree, 1);
     const words = encode(CD, {
       ...fields,
@@ -395,24 +414,13 @@ export class GuestSoftware {
       perStream((StreamID) => cfgiCD(StreamID, index, NON_SECURE, true)),
       perStream((StreamID) => cfgiSTE(StreamID, NON_SECURE, true)),
     ];
-    // The ASID may have been another tree's.
+    // The ASID may have meant another tree.
     await this.#issue([...choices[flush]!, tlbiNHAll(0)]);
   }
 
-  async #leaf({
-    tree,
-    block,
-    index,
-    valid,
-    page,
-    outside,
-    AP,
-    AF,
-    nG,
-    UXN,
-    DBM,
-    flush,
-  }: Of<'leaf'>): Promise<void> {
+  async #leaf(operation: Of<'leaf'>): Promise<void> {
+    const { block, index, valid, page, outside, AP, AF, nG, UXN, DBM, flush } = operation;
+    const tree = this.#global ? 0 : operation.tree;
     const level = block ? 2 : 3;
     const size = block ? BLOCK_BYTES : 0x1000;
     const inside = at(0x40_0000) + Math.floor((page * 0x1000) / size) * size;
@@ -422,7 +430,7 @@ export class GuestSoftware {
     const attributes =
       (BigInt(AP) << 6n) |
       (AF ? 1n << 10n : 0n) |
-      (nG ? 1n << 11n : 0n) |
+      (nG || !this.#global ? 1n << 11n : 0n) |
       (UXN ? 1n << 54n : 0n) |
       (DBM ? 1n << 51n : 0n) |
       (block ? 1n : 3n);
@@ -433,7 +441,7 @@ export class GuestSoftware {
     const input = BigInt(entry) * BigInt(size);
     const both = [input, input + (2n ** 64n - 2n ** 39n)];
     const range = { TG: 1, TTL: 0, NUM: 1, SCALE: 0 };
-    const ASIDs = [0, 1, 2];
+    const ASIDs = this.#trees.flatMap((used, ASID) => (used === tree ? [ASID] : []));
     const choices: CommandWords[][] = [
       [tlbiNHAll(0)],
       [tlbiNSNHAll()],

@@ -2,6 +2,8 @@
  * A TBU in a DMA thread, with what guards it and publishes its counters. A thread has one at every SMMU that its devices
  * sit behind.
  */
+import { S_IDR1 } from '../../arch/id-registers.js';
+import { get } from '../../arch/layout.js';
 import type { PhysicalAddressSpace } from '../../memory/address-space.js';
 import type { EventChannel } from '../../smmu/maintenance.js';
 import { Tbu } from '../../smmu/tbu/tbu.js';
@@ -34,8 +36,8 @@ export interface TranslationCounts {
 export interface TbuSeams {
   /** What hands the TBU its messages. */
   messages?(tbu: MessageHandler): MessageHandler;
-  /** Its way to the TCU. */
-  events?(channel: EventChannel): EventChannel;
+  /** Its way to the TCU, which has a Secure Event queue or has none. */
+  events?(channel: EventChannel, hasSecure: boolean): EventChannel;
   /** What it reads structures and descriptors from. */
   structures?(space: PhysicalAddressSpace): PhysicalAddressSpace;
 }
@@ -64,8 +66,9 @@ export class LaneTbu {
     const { structures } = seams;
     const read =
       structures === undefined ? this.spaces : ([structures(nonSecure), structures(secure)] as const);
-    const workspace = view.workspaceOf(smmu, lane);
-    this.tbu = new Tbu(config, read, seams.events?.(events) ?? events, stalls, workspace);
+    const hasSecure = get([config.idr.S_IDR1], S_IDR1.fields.SECURE_IMPL) === 1;
+    const channel = seams.events?.(events, hasSecure) ?? events;
+    this.tbu = new Tbu(config, read, channel, stalls, view.workspaceOf(smmu, lane));
     this.#guard = new TbuGuard(
       view.control,
       at,

@@ -22,6 +22,10 @@ const STRAY_PERCENT = 5;
 /** Accesses to where an access went lately, and to where the software is changing something. */
 const RECENT_PERCENT = 20;
 const CONTESTED_PERCENT = 25;
+/** How often a page comes to mind that is not being changed. */
+const FORGOTTEN_PERCENT = 10;
+/** Accesses with the SubstreamID of the one before. */
+const SAME_PERCENT = 40;
 /** Accesses that do not care whether they fault, where faults stall. */
 const CARELESS_PERCENT = 5;
 const TWO_32 = 0x1_0000_0000;
@@ -212,7 +216,7 @@ export class DmaActor implements Actor {
   #permit(cell: number, slot: number): void {
     const ledger = this.#ledger;
     if (ledger.what(cell) !== STREAM_TRANSLATES) return;
-    const page = ledger.slotCell(this.#stream.interface, ledger.detail(cell), slot);
+    const page = this.#slotCell(cell, slot);
     const { write, instruction, privileged } = this.#transaction;
     if ((accessesOf(ledger.detail(page)) & accessBit(write, instruction, privileged)) !== 0) return;
     this.#transaction.write = false;
@@ -220,13 +224,15 @@ export class DmaActor implements Actor {
     this.#transaction.privileged = true;
   }
 
-  /** Mostly one that translates: a device knows its substreams. */
+  /** Mostly one that translates: a device knows its substreams. Often the same as before, or one that is being changed. */
   #anySubstream(): number {
     const random = this.#random;
     const { length } = this.#cells;
     if (length === 1) return 0;
+    const kind = random.below(100);
+    if (kind < SAME_PERCENT) return this.#substream;
     const any = random.below(length);
-    if (random.below(100) < STRAY_PERCENT) return any;
+    if (kind < SAME_PERCENT + STRAY_PERCENT || this.#ledger.count(this.#cells[any]!) > 1) return any;
     for (let at = any; ; ) {
       if (this.#ledger.what(this.#cells[at]!) === STREAM_TRANSLATES) return at;
       at = at + 1 === length ? 0 : at + 1;
@@ -244,20 +250,29 @@ export class DmaActor implements Actor {
     const kind = random.below(100);
     if (this.#ledger.what(cell) !== STREAM_TRANSLATES || kind < STRAY_PERCENT) return any;
     if (kind < STRAY_PERCENT + RECENT_PERCENT) return random.pick(this.#recent);
-    const slot = this.#find(cell, any, kind < STRAY_PERCENT + RECENT_PERCENT + CONTESTED_PERCENT);
-    this.#recent[random.below(this.#recent.length)] = slot;
+    const isContested = kind < STRAY_PERCENT + RECENT_PERCENT + CONTESTED_PERCENT;
+    const slot = this.#find(cell, any, isContested);
+    // What was changed is kept in mind for longer: there a stale translation is.
+    const isChanging = isContested && this.#ledger.count(this.#slotCell(cell, slot)) > 1;
+    if (isChanging || random.chance(FORGOTTEN_PERCENT))
+      this.#recent[random.below(this.#recent.length)] = slot;
     return slot;
   }
 
   /** The first slot from a given one on that is being changed, or that is mapped; that one, if there is none. */
   #find(cell: number, from: number, contested: boolean): number {
     const ledger = this.#ledger;
-    const first = ledger.slotCell(this.#stream.interface, ledger.detail(cell), 0);
+    const first = this.#slotCell(cell, 0);
     for (let slot = from; ; ) {
       if (contested ? ledger.count(first + slot) > 1 : ledger.what(first + slot) !== 0) return slot;
       slot = slot + 1 === SLOTS ? 0 : slot + 1;
       if (slot === from) return from;
     }
+  }
+
+  /** The cell of a slot in the context that a stream's cell has now. */
+  #slotCell(cell: number, slot: number): number {
+    return this.#ledger.slotCell(this.#stream.interface, this.#ledger.detail(cell), slot);
   }
 
   /** A line that no other stream writes. */

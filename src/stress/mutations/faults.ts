@@ -22,8 +22,8 @@ export interface Faults {
   channel?(channel: TbuChannel): TbuChannel;
   /** What hands a TBU its messages. */
   messages?(tbu: MessageHandler): MessageHandler;
-  /** A TBU's way to its TCU. */
-  events?(channel: EventChannel): EventChannel;
+  /** A TBU's way to its TCU, which has a Secure Event queue or has none. */
+  events?(channel: EventChannel, hasSecure: boolean): EventChannel;
   /** What a TBU reads its structures and descriptors from. */
   structures?(space: PhysicalAddressSpace): PhysicalAddressSpace;
   /** A device's way through its TBU. */

@@ -119,8 +119,10 @@ function ignoresKey(field: (words: Int32Array) => void, command: (words: Int32Ar
 }
 
 /** Events go another way. */
-function redirects(record: (to: EventChannel, ...event: Parameters<EventChannel['record']>) => void): Faults {
-  return { events: (to) => ({ record: (words, security, stall) => record(to, words, security, stall) }) };
+function redirects(
+  record: (to: EventChannel, hasSecure: boolean, ...event: Parameters<EventChannel['record']>) => void,
+): Faults {
+  return { events: (to, hasSecure) => ({ record: (...event) => record(to, hasSecure, ...event) }) };
 }
 
 /** A TCU that takes its TBUs' acknowledgements as `settled` says. */
@@ -312,7 +314,7 @@ export const MUTATIONS: Readonly<Record<MutationName, Mutation>> = {
     what: 'an event record gets lost',
     make: () => {
       const strikes = everyNth(SELDOM);
-      return redirects((to, ...event) => {
+      return redirects((to, _, ...event) => {
         if (!strikes()) to.record(...event);
       });
     },
@@ -321,26 +323,28 @@ export const MUTATIONS: Readonly<Record<MutationName, Mutation>> = {
     what: 'an event record is written twice',
     make: () => {
       const strikes = everyNth(SELDOM);
-      return redirects((to, ...event) => {
+      return redirects((to, _, ...event) => {
         to.record(...event);
         if (strikes()) to.record(...event);
       });
     },
   },
   'wrong-queue': {
-    what: 'an event of one Security state goes to the queue of the other',
+    what: 'an event of one Security state goes to the queue of the other, or nowhere where there is no other',
     make: () => {
       const strikes = everyNth(SELDOM);
-      return redirects((to, words, security, stall) =>
-        to.record(words, strikes() ? (security === SECURE ? NON_SECURE : SECURE) : security, stall),
-      );
+      return redirects((to, hasSecure, words, security, stall) => {
+        const other = security === SECURE ? NON_SECURE : SECURE;
+        if (!strikes()) to.record(words, security, stall);
+        else if (hasSecure) to.record(words, other, stall);
+      });
     },
   },
   'wrong-streamid': {
     what: 'an event record names another StreamID',
     make: () => {
       const strikes = everyNth(SELDOM);
-      return redirects((to, words, security, stall) => {
+      return redirects((to, _, words, security, stall) => {
         const copy = words.slice();
         if (strikes()) put(copy, EVENT.StreamID, get(copy, EVENT.StreamID) ^ 8);
         to.record(copy, security, stall);

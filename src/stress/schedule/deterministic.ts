@@ -3,6 +3,8 @@
  * rings included, under a seeded scheduler. Same machine, same options: same bytes, same events, same report.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { S_IDR1 } from '../../arch/id-registers.js';
+import { get } from '../../arch/layout.js';
 import { NON_SECURE, SECURITY_STATES } from '../../arch/security.js';
 import type { Machine } from '../../machine/types.js';
 import type { GuestMemory } from '../../memory/guest-memory.js';
@@ -245,7 +247,9 @@ class DeterministicMachine {
     const [nonSecure, secure] = spaces;
     const structures = faults.structures;
     const read = structures === undefined ? spaces : ([structures(nonSecure), structures(secure)] as const);
-    const tbu = new Tbu(config, read, faults.events?.(ring) ?? ring, stalls);
+    const hasSecure = get([config.idr.S_IDR1], S_IDR1.fields.SECURE_IMPL) === 1;
+    const events = faults.events?.(ring, hasSecure) ?? ring;
+    const tbu = new Tbu(config, read, events, stalls);
     tbu.recordOrigins(this.#options.check);
     const guard = new TbuGuard(control, at, slot, faults.messages?.(tbu) ?? tbu, limit);
     const own = new GuardedLink(tbu, guard, spaces);

@@ -8,8 +8,10 @@ import type { Machine } from '../../machine/types.js';
 import { GuestMemory } from '../../memory/guest-memory.js';
 import { type DeterministicOptions, type DeterministicReport, runDeterministic } from './deterministic.js';
 
-/** Runs that are made in search of a shorter one. */
-const RUNS_MAX = 400;
+/** Grants of all runs that are made in search of a shorter one: what is short already is worth many runs. */
+const GRANTS_MAX = 3_000_000;
+/** What it costs to begin a run, in grants. */
+const BOOT_GRANTS = 1000;
 
 export interface Minimised {
   /** The shortest run that was found; the given one, if none is shorter. */
@@ -26,10 +28,10 @@ export async function minimise(
   machine: Machine,
   options: DeterministicOptions,
   failing: DeterministicReport,
-  runsMax: number = RUNS_MAX,
+  grantsMax: number = GRANTS_MAX,
   signal?: AbortSignal,
 ): Promise<Minimised> {
-  const search = new Search(machine, options, failing, runsMax, signal);
+  const search = new Search(machine, options, failing, grantsMax, signal);
   await search.dropActors();
   await search.dropPieces();
   return { report: search.best, runs: search.runs };
@@ -40,7 +42,7 @@ class Search {
   runs = 0;
   readonly #machine: Machine;
   readonly #options: DeterministicOptions;
-  readonly #runsMax: number;
+  #grantsLeft: number;
   readonly #signal: AbortSignal | undefined;
   readonly #kind: string;
   #memory: GuestMemory;
@@ -49,13 +51,13 @@ class Search {
     machine: Machine,
     options: DeterministicOptions,
     failing: DeterministicReport,
-    runsMax: number,
+    grantsMax: number,
     signal: AbortSignal | undefined,
   ) {
     this.best = failing;
     this.#machine = machine;
     this.#options = options;
-    this.#runsMax = runsMax;
+    this.#grantsLeft = grantsMax;
     this.#signal = signal;
     this.#kind = failing.findings[0]!.kind;
     this.#memory = GuestMemory.create(machine.regions);
@@ -68,8 +70,18 @@ class Search {
     }
   }
 
-  /** Pieces of half the schedule, then of a quarter, down to single grants. */
+  /**
+   * Pieces of half the schedule, then of a quarter, down to single grants; and again, as long as that helps: what a piece was
+   * needed for may have gone later.
+   */
   async dropPieces(): Promise<void> {
+    for (let before = Number.POSITIVE_INFINITY; this.best.schedule.length < before && !this.#isOver; ) {
+      before = this.best.schedule.length;
+      await this.#sweep();
+    }
+  }
+
+  async #sweep(): Promise<void> {
     for (let size = Math.ceil(this.best.schedule.length / 2); size >= 1; size = Math.floor(size / 2)) {
       for (let at = 0; at < this.best.schedule.length && !this.#isOver; ) {
         const { schedule } = this.best;
@@ -81,13 +93,14 @@ class Search {
   }
 
   get #isOver(): boolean {
-    return this.runs >= this.#runsMax || this.#signal?.aborted === true;
+    return this.#grantsLeft <= 0 || this.#signal?.aborted === true;
   }
 
   async #try(schedule: readonly number[]): Promise<boolean> {
     await nextTurn();
     if (schedule.length === this.best.schedule.length || this.#isOver) return false;
     this.runs++;
+    this.#grantsLeft -= BOOT_GRANTS + schedule.length;
     this.#memory = this.#memory.recycle(this.#machine.regions);
     const options = { ...this.#options, schedule, memory: this.#memory };
     const report = runDeterministic(this.#machine, options);
