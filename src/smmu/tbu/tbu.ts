@@ -237,28 +237,30 @@ export class Tbu {
         txn.outcome = OK;
         return OK;
       }
-      const kernel = this.#unwatchedKernel;
-      if (kernel !== undefined) {
-        const walked = kernel.translate(context, txn.iovaLo, txn.iovaHi, need);
-        if (walked >= 0) {
-          this.#countKernel(walked);
-          this.#first.answer(txn, context);
-          txn.outcome = OK;
-          return OK;
-        }
-        if (walked <= FAULT_TRANSLATION) {
-          this.#countKernel(1);
-          // The four have numbers in a row.
-          const event = F_TRANSLATION + FAULT_TRANSLATION - walked;
-          return this.#concluded(txn, this.#faults.stage1(txn, context, need, event));
-        }
-      }
-      return this.#concluded(txn, this.#stage1(txn, context));
+      return this.#translateUnknown(txn, context, need);
     }
     return this.#concluded(
       txn,
       this.#speculates ? this.#translateAndSpeculate(txn) : this.#translateSlowly(txn),
     );
+  }
+
+  /** An access of a known stream to a page that the first level does not answer for. */
+  #translateUnknown(txn: Transaction, context: StreamContext, need: number): Outcome {
+    const kernel = this.#unwatchedKernel;
+    if (kernel === undefined) return this.#concluded(txn, this.#stage1(txn, context));
+    const walked = kernel.translate(context, txn.iovaLo, txn.iovaHi, need);
+    if (walked >= 0) {
+      this.#countKernel(walked);
+      this.#first.answer(txn, context);
+      txn.outcome = OK;
+      return OK;
+    }
+    if (walked > FAULT_TRANSLATION) return this.#concluded(txn, this.#stage1(txn, context));
+    this.#countKernel(1);
+    // The four have numbers in a row.
+    const event = F_TRANSLATION + FAULT_TRANSLATION - walked;
+    return this.#concluded(txn, this.#faults.stage1(txn, context, need, event));
   }
 
   /**
