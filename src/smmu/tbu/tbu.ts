@@ -294,7 +294,7 @@ export class Tbu {
     const { ste } = context;
     const privileged = ste.privcfg >= 2 ? ste.privcfg === 3 : txn.privileged;
     const instruction = ste.instcfg >= 2 ? ste.instcfg === 3 : txn.instruction;
-    return accessBit(txn.write, instruction && !txn.write, privileged);
+    return accessBit(txn.write, instruction, privileged);
   }
 
   #translateAndSpeculate(txn: Transaction): Outcome {
