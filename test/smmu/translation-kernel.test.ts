@@ -176,16 +176,11 @@ function run(seed: number, observed: boolean): Seen {
   const bench = makeBench(random, tlb);
   const { tbu } = bench.smmu;
   let inKernel = 0;
-  const { translate, translateIPA } = TranslationKernel.prototype;
-  const counted = (answer: number) => {
+  const { translate } = TranslationKernel.prototype;
+  TranslationKernel.prototype.translate = function (...args) {
+    const answer = translate.apply(this, args);
     if (answer >= 0) inKernel++;
     return answer;
-  };
-  TranslationKernel.prototype.translate = function (...args) {
-    return counted(translate.apply(this, args));
-  };
-  TranslationKernel.prototype.translateIPA = function (...args) {
-    return counted(translateIPA.apply(this, args));
   };
   tbu.observe(observed ? OBSERVER : undefined);
   const txn = new Transaction();
@@ -206,7 +201,7 @@ function run(seed: number, observed: boolean): Seen {
     if (i % 16 === 15) events.push(...bench.events());
     if (random.chance(3)) disturb(random, bench, tlb);
   }
-  Object.assign(TranslationKernel.prototype, { translate, translateIPA });
+  TranslationKernel.prototype.translate = translate;
   events.push(...bench.events());
   return { answers, events, state: tlb === ROOMY ? tbu.save('kept') : undefined, inKernel };
 }

@@ -28,6 +28,7 @@ import { type Commit, StateError } from '../state.js';
 import { type BankControls, RESET_CONTROLS } from './bank-controls.js';
 import { type Cd, cdIllegal, decodeCd } from './cd.js';
 import { PRIV_READ, UNPRIV_READ } from './permission.js';
+import { ASID_OF_IPAS } from './regime-numbers.js';
 import { BoundedMap, Dice } from './replacement.js';
 import { decodeSte, type Ste, type SteContext, steIllegal } from './ste.js';
 import type { Regime, StreamContext } from './stream-context.js';
@@ -504,7 +505,8 @@ function makeContext(
     cd,
     ...regime,
     singlePrivilege: isSinglePrivilege(ste.world),
-    tag: tagOf(regime),
+    // What comes in without stage 1 is an IPA, and no VA of ASID 0.
+    tag: tagOf(cd === undefined ? { ...regime, asid: ASID_OF_IPAS } : regime),
   };
 }
 

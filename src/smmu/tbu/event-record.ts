@@ -56,19 +56,19 @@ export class EventRecord {
 
   /**
    * The fault was at stage 2; of a Secure stream, NSIPA says in which IPA space (7.3).
-   * @param ipa cut to the output address size of `oas` bits: an IPA of VMSAv8-32 LPAE can be larger (7.3.13).
+   * @param ipa cut to the output address size, 2^OAS: an IPA of VMSAv8-32 LPAE can be larger (7.3.13).
    */
-  stage2(security: SecurityState, ipaSpace: SecurityState, ipa: number, oas: number): void {
+  stage2(security: SecurityState, ipaSpace: SecurityState, ipa: number, oasLimit: number): void {
     put(this.words, EVENT.S2, 1);
     if (security === SECURE && ipaSpace === NON_SECURE) put(this.words, EVENT.NSIPA, 1);
-    const within = ipa % 2 ** oas;
+    const within = ipa % oasLimit;
     this.words[6] = within & ~0xfff;
     this.words[7] = within / TWO_32;
   }
 
-  /** @param address cut to the output address size of `oas` bits. */
-  fetchAddr(address: number, oas: number): void {
-    const within = address % 2 ** oas;
+  /** @param address cut to the output address size, 2^OAS. */
+  fetchAddr(address: number, oasLimit: number): void {
+    const within = address % oasLimit;
     this.words[6] = within & ~7;
     this.words[7] = within / TWO_32;
   }

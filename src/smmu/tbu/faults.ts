@@ -22,18 +22,19 @@ export class Faults {
   readonly #record = new EventRecord();
   readonly #channel: EventChannel;
   readonly #stalls: StallRange;
-  readonly #oas: number;
+  readonly #oasLimit: number;
 
-  constructor(channel: EventChannel, stalls: StallRange, oas: number) {
+  /** @param oasLimit 2^OAS. */
+  constructor(channel: EventChannel, stalls: StallRange, oasLimit: number) {
     this.#channel = channel;
     this.#stalls = stalls;
-    this.#oas = oas;
+    this.#oasLimit = oasLimit;
   }
 
   /** The configuration of a stream is not there, or not valid: no CD field governs that. */
   configuration(txn: Transaction, security: SecurityState, event: number, fetchAddr: number): Outcome {
     this.#record.start(txn, event);
-    if (event === F_STE_FETCH || event === F_CD_FETCH) this.#record.fetchAddr(fetchAddr, this.#oas);
+    if (event === F_STE_FETCH || event === F_CD_FETCH) this.#record.fetchAddr(fetchAddr, this.#oasLimit);
     this.#send(security);
     return ABORT;
   }
@@ -61,7 +62,7 @@ export class Faults {
     ipaSpace: SecurityState,
   ): Outcome {
     this.#record.startFault(txn, need, F_PERMISSION);
-    this.#record.stage2(context.security, ipaSpace, ipa, this.#oas);
+    this.#record.stage2(context.security, ipaSpace, ipa, this.#oasLimit);
     return this.#settle(txn, context.security, context.ste.s2R, context.ste.s2S, ABORT);
   }
 
@@ -82,10 +83,10 @@ export class Faults {
     this.#record.forWalk(walker.faultClass, walker.fault === F_PERMISSION && !walker.faultWrite);
     if (!governed) {
       if (walker.faultStage2) put(this.#record.words, EVENT.S2, 1);
-      this.#record.fetchAddr(walker.fetchAddr, this.#oas);
+      this.#record.fetchAddr(walker.fetchAddr, this.#oasLimit);
       return this.#settle(txn, security, true, false, ABORT);
     }
-    this.#record.stage2(security, walker.faultIpaSpace, walker.faultIpa, this.#oas);
+    this.#record.stage2(security, walker.faultIpaSpace, walker.faultIpa, this.#oasLimit);
     return this.#settle(txn, security, context.ste.s2R, context.ste.s2S, ABORT);
   }
 

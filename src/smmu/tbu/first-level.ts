@@ -98,9 +98,10 @@ export class FirstLevel {
     txn.overrides = context.ste.overrides;
   }
 
-  /** Takes a stream with a TTB0 half that E0PD does not guard: what is answered here is not checked for that again. */
+  /** Takes any stream but one whose TTB0 half is off or guarded by E0PD: what is answered here is not checked for that again. */
   remember(context: StreamContext): void {
-    if (context.cd?.ttb0 === undefined || context.cd.e0pd0) return;
+    const { cd } = context;
+    if (cd !== undefined && (cd.ttb0 === undefined || cd.e0pd0)) return;
     this.#streams = this.#ownStreams;
     this.#ownStreams[context.StreamID & STREAM_MASK] = context;
   }

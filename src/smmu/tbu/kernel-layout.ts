@@ -109,6 +109,8 @@ export const CONTEXT_ASET = 8;
 export const CONTEXT_VMID = 9;
 /** Whether stage 2 translates what stage 1 puts out. */
 export const NESTED = 10;
+/** Whether stage 1 translates. */
+export const STAGE_1_ON = 50;
 /** StreamContext.tag. */
 export const REGIME_NUMBER = 16;
 /** TAG_GLOBAL where a descriptor may make an entry global, else 0. */

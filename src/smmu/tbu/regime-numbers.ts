@@ -6,6 +6,9 @@ import type { Regime } from './stream-context.js';
 /** They have 12 bits beside a page number; the last of them stands for nothing (FIRST_EMPTY). */
 export const REGIMES_MAX = 4095;
 
+/** In the place of an ASID, of which there are 2^16: the regime's addresses are IPAs. */
+export const ASID_OF_IPAS = 0x1_0000;
+
 export class RegimeNumbers {
   readonly #numbers = new Map<number, number>();
 
@@ -16,7 +19,7 @@ export class RegimeNumbers {
 
   /** Gives a regime that is not known the next number. @returns -1 when there are no more. */
   of({ world, vmid, asid, aset }: Regime): number {
-    const key = ((world * 2 + aset) * 0x1_0000 + vmid) * 0x1_0000 + asid;
+    const key = ((world * 2 + aset) * 0x1_0000 + vmid) * 0x2_0000 + asid;
     const known = this.#numbers.get(key);
     if (known !== undefined) return known;
     if (this.#numbers.size === REGIMES_MAX) return -1;

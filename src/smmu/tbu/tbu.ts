@@ -64,6 +64,9 @@ export class Tbu {
   readonly #hasFirstLevel: boolean;
 
   readonly #first: FirstLevel;
+  /** 2^OAS and 2^IAS. */
+  readonly #oasLimit: number;
+  readonly #iasLimit: number;
   readonly #regimes = new RegimeNumbers();
 
   /** The stream that was looked up last; for speculation. */
@@ -87,7 +90,9 @@ export class Tbu {
   ) {
     this.#features = readFeatures(config.idr);
     this.#stalls = stalls;
-    this.#faults = new Faults(events, stalls, this.#features.oas);
+    this.#oasLimit = 2 ** this.#features.oas;
+    this.#iasLimit = 2 ** this.#features.ias;
+    this.#faults = new Faults(events, stalls, this.#oasLimit);
     const { caching = 'normal', replacement = 'oldest', cacheSeed = 0, speculativeFills = false } = config;
     const isSimple = caching === 'normal' && replacement === 'oldest' && !speculativeFills;
     if (workspace !== undefined && isSimple) {
@@ -248,7 +253,7 @@ export class Tbu {
   /** An access of a known stream to a page that the first level does not answer for. */
   #translateUnknown(txn: Transaction, context: StreamContext, need: number): Outcome {
     const kernel = this.#unwatchedKernel;
-    if (kernel === undefined) return this.#concluded(txn, this.#stage1(txn, context));
+    if (kernel === undefined) return this.#concluded(txn, this.#translateBySteps(txn, context));
     const walked = kernel.translate(context, txn.iovaLo, txn.iovaHi, need);
     if (walked >= 0) {
       this.#countKernel(walked);
@@ -256,7 +261,7 @@ export class Tbu {
       txn.outcome = OK;
       return OK;
     }
-    if (walked > FAULT_TRANSLATION) return this.#concluded(txn, this.#stage1(txn, context));
+    if (walked > FAULT_TRANSLATION) return this.#concluded(txn, this.#translateBySteps(txn, context));
     this.#countKernel(1);
     // The four have numbers in a row.
     const event = F_TRANSLATION + FAULT_TRANSLATION - walked;
@@ -323,8 +328,11 @@ export class Tbu {
     if (context === undefined) return this.#configurationFailure(txn, security);
     this.#rememberStream(context);
     this.#observer?.context(context, this.#need(context, txn));
-    if (context.cd !== undefined) return this.#stage1(txn, context);
-    return this.#stage1Bypass(txn, context);
+    return this.#translateBySteps(txn, context);
+  }
+
+  #translateBySteps(txn: Transaction, context: StreamContext): Outcome {
+    return context.cd === undefined ? this.#stage1Bypass(txn, context) : this.#stage1(txn, context);
   }
 
   /**
@@ -343,12 +351,12 @@ export class Tbu {
   }
 
   #fitsOas(txn: Transaction): boolean {
-    return (txn.iovaHi >>> 0) * TWO_32 + (txn.iovaLo >>> 0) < 2 ** this.#features.oas;
+    return (txn.iovaHi >>> 0) * TWO_32 + (txn.iovaLo >>> 0) < this.#oasLimit;
   }
 
   #pass(txn: Transaction, space: SecurityState, overrides: number): Outcome {
     // An IAS of 40 bits may be more than the OAS: the address is cut to that (3.4).
-    const pa = ((txn.iovaHi >>> 0) * TWO_32 + (txn.iovaLo >>> 0)) % 2 ** this.#features.oas;
+    const pa = ((txn.iovaHi >>> 0) * TWO_32 + (txn.iovaLo >>> 0)) % this.#oasLimit;
     return this.#proceed(txn, pa, space, 0, overrides);
   }
 
@@ -381,7 +389,7 @@ export class Tbu {
     const need = this.#need(context, txn);
     const ipa = (txn.iovaHi >>> 0) * TWO_32 + (txn.iovaLo >>> 0);
     // A stream that bypasses all stages by its STE has the OAS for a limit, one with any stage the IAS (3.4).
-    if (ipa >= 2 ** (context.ste.config === CONFIG_BYPASS ? this.#features.oas : this.#features.ias)) {
+    if (ipa >= (context.ste.config === CONFIG_BYPASS ? this.#oasLimit : this.#iasLimit)) {
       // That is a stage 1 Address Size fault even without stage 1; no A or R bit governs it.
       return this.#faults.ungoverned(txn, context.security, need, F_ADDR_SIZE);
     }
@@ -390,19 +398,6 @@ export class Tbu {
       return this.#faults.ungoverned(txn, context.security, need, F_PERMISSION);
     }
     if (stage2 === undefined) return this.#pass(txn, space, context.ste.overrides);
-    const plain = this.#unwatchedKernel?.translateIPA(context, txn.iovaLo, txn.iovaHi, need) ?? -1;
-    if (plain >= 0) {
-      this.#countKernel(plain & 1);
-      const outPage = this.#tlb.outPage(plain >> 1, pageLoOf(txn.iovaLo, txn.iovaHi));
-      const attributes = this.#tlb.attributes(plain >> 1);
-      return this.#proceed(
-        txn,
-        outPage * 4096 + (txn.iovaLo & 0xfff),
-        space,
-        attributes,
-        context.ste.overrides,
-      );
-    }
     const page = Math.floor(ipa / 4096);
     const known = this.#tlb.lookup(
       STAGE_2,
@@ -421,8 +416,23 @@ export class Tbu {
     if (!this.#walker.translateStage2(context, ipa, space, need, CLASS_IN)) {
       return this.#faults.walk(txn, context, context.security, need, this.#walker);
     }
-    const pa = this.#walker.outPage * 4096 + (txn.iovaLo & 0xfff);
-    return this.#proceed(txn, pa, this.#walker.space, this.#walker.stage2Attributes, context.ste.overrides);
+    const { outPage, stage2Permissions, stage2Attributes } = this.#walker;
+    // A Secure stream has two IPA spaces, of which an access's NS chooses one: the first level does not know that.
+    if (context.security === NON_SECURE && this.#tlb.enabled) {
+      this.#followEviction();
+      const pageHi = (page / TWO_32) | 0;
+      this.#fillFirstLevel(
+        context,
+        page | 0,
+        pageHi,
+        outPage,
+        stage2Permissions,
+        NON_SECURE,
+        stage2Attributes,
+      );
+    }
+    const pa = outPage * 4096 + (txn.iovaLo & 0xfff);
+    return this.#proceed(txn, pa, this.#walker.space, stage2Attributes, context.ste.overrides);
   }
 
   /** Accesses of a stream that is kept are seen by no observer, no speculation, and not by a cache that goes by use. */

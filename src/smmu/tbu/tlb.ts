@@ -44,7 +44,6 @@ import {
   SIZE_COUNT,
   SIZES,
   SPACES_ATTRIBUTES,
-  STAGE_1,
   STATE_WORDS,
   TABLE_1,
   TAG,
@@ -458,9 +457,9 @@ export class Tlb {
     return index;
   }
 
-  /** For the first level, which has STAGE_1 entries only. */
+  /** For the first level, which has translations of both stages, and no table descriptors. */
   #noteEviction(index: number): void {
-    if (((this.#entries[index * ENTRY_WORDS + TAG]! >>> TAG_STAGE_SHIFT) & 3) !== STAGE_1) return;
+    if (this.isTable(index)) return;
     this.#state[EVICTED_BITS] = this.evictedBits === 0 ? this.sizeBits(index) : EVICTED_SEVERAL;
     this.#state[EVICTED_PAGE_LO] = this.#entries[index * ENTRY_WORDS + PAGE_LO]!;
   }

@@ -66,6 +66,7 @@ import {
   SIZES,
   SPACES_ATTRIBUTES,
   STAGE_1,
+  STAGE_1_ON,
   STAGE_2,
   STAGE1_ATTRIBUTES,
   STAGE1_PERMISSIONS,
@@ -130,10 +131,6 @@ function pair(at: usize, index: usize): u64 {
 
 function entryAt(tlb: usize, index: u32): usize {
   return tlb + word(tlb, ENTRIES_OFFSET) + ((<usize>index) << ENTRY_SHIFT);
-}
-
-function indexOf(tlb: usize, entry: usize): i32 {
-  return <i32>((entry - tlb - word(tlb, ENTRIES_OFFSET)) >> ENTRY_SHIFT);
 }
 
 /** 2^bits - 1. */
@@ -209,10 +206,8 @@ function removeOldest(tlb: usize, index: i32): void {
   const entry = entryAt(tlb, index);
   const tag = word(entry, TAG);
   const bits = (tag >> TAG_SIZE_SHIFT) & 63;
-  if (((tag >> TAG_STAGE_SHIFT) & 3) === STAGE_1) {
-    if (bits === 12) dropFirst(tlb, word(entry, PAGE_LO));
-    else for (let page: u32 = 0; page < <u32>FIRST_SLOTS; page++) dropFirst(tlb, page);
-  }
+  if (bits === 12) dropFirst(tlb, word(entry, PAGE_LO));
+  else for (let page: u32 = 0; page < <u32>FIRST_SLOTS; page++) dropFirst(tlb, page);
   let link = bucketAt(tlb, tag & TAG_REGIME, bits, pair(entry, PAGE_LO));
   for (let other = load<i32>(link); other !== index; other = load<i32>(link)) {
     link = entryAt(tlb, other) + (NEXT << 2);
@@ -382,6 +377,15 @@ function permitted(entry: usize): u32 {
   return permissions & (permissions >> 8) & ALL;
 }
 
+/** Answers an access of a stream with stage 2 alone, as `translate` does. */
+function translateIPA(tlb: usize, context: usize, ipa: u64, need: u32): i32 {
+  const reads = word(tlb, DESCRIPTOR_READS);
+  const entry = stage2(tlb, context, ipa, need);
+  if (entry === 0) return NOT_PLAIN;
+  fillFirst(tlb, context, entry, ipa >> 12, permitted(entry));
+  return word(tlb, DESCRIPTOR_READS) === reads ? FOUND : FILLED;
+}
+
 /**
  * Answers an access in the first level.
  * @param need the permission bit that the access needs.
@@ -389,6 +393,7 @@ function permitted(entry: usize): u32 {
  */
 export function translate(tlb: usize, context: usize, inputLo: u32, inputHi: u32, need: u32): i32 {
   const input = ((<u64>inputHi) << 32) | <u64>inputLo;
+  if (!word(context, STAGE_1_ON)) return translateIPA(tlb, context, input, need);
   // VA[55] selects the table; a regime with one has no other (IHI 0070 3.4.1).
   const half: u32 = <u32>(input >> 55) & word(context, HALVES);
   const table = context + ((TABLES + half * TABLE_WORDS) << 2);
@@ -455,15 +460,4 @@ export function translate(tlb: usize, context: usize, inputLo: u32, inputHi: u32
   const kept = keep(tlb, page, bits, tag, global ? aset : asid, out >> 12, ipa, permissions, attributes);
   fillFirst(tlb, context, kept, page, permitted(kept));
   return FILLED;
-}
-
-/**
- * The STAGE_2 entry for an IPA that comes in as it is, which permits the access: its index doubled, plus 1 when it was filled;
- * or NOT_PLAIN.
- */
-export function translateIPA(tlb: usize, context: usize, inputLo: u32, inputHi: u32, need: u32): i32 {
-  const reads = word(tlb, DESCRIPTOR_READS);
-  const entry = stage2(tlb, context, ((<u64>inputHi) << 32) | <u64>inputLo, need);
-  if (entry === 0) return NOT_PLAIN;
-  return (indexOf(tlb, entry) << 1) | (word(tlb, DESCRIPTOR_READS) === reads ? 0 : 1);
 }

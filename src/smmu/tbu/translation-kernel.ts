@@ -25,6 +25,7 @@ import {
   SHAPE_E0PD,
   SHAPE_HIERARCHICAL,
   SHAPE_TBI,
+  STAGE_1_ON,
   STAGE1_ATTRIBUTES,
   STAGE1_PERMISSIONS,
   STAGE2_ATTRIBUTES,
@@ -49,7 +50,6 @@ import { TRANSLATE_BASE64 } from './translate.generated.js';
 
 interface Exports {
   translate(tlb: number, context: number, inputLo: number, inputHi: number, need: number): number;
-  translateIPA(tlb: number, context: number, inputLo: number, inputHi: number, need: number): number;
 }
 
 const CONTEXTS = 256;
@@ -75,7 +75,6 @@ export class TranslationKernel {
   readonly #xnx: boolean;
   readonly #memory: WasmMemory;
   readonly #translate: Exports['translate'];
-  readonly #translateIPA: Exports['translateIPA'];
   /** Offset of the TLB in the memory, and the words from there on. */
   readonly #tlb: number;
   readonly #words: Int32Array;
@@ -89,9 +88,7 @@ export class TranslationKernel {
   constructor(workspace: Workspace, entries: number, space: PhysicalAddressSpace, xnx: boolean) {
     const { memory, offset, words } = workspace;
     compiled ??= compileKernel<Exports>(TRANSLATE_BASE64);
-    const { translate, translateIPA } = instantiate(compiled, memory);
-    this.#translate = translate;
-    this.#translateIPA = translateIPA;
+    this.#translate = instantiate(compiled, memory).translate;
     this.#memory = memory;
     this.#space = space;
     this.#xnx = xnx;
@@ -103,21 +100,12 @@ export class TranslationKernel {
   }
 
   /**
-   * Answers an access of a stream with stage 1 in the first level.
+   * Answers an access in the first level.
    * @returns FOUND, FILLED; NOT_PLAIN; or, negative as well, the fault that ends it (kernel-layout.ts).
    */
   translate(context: StreamContext, lo: number, hi: number, need: number): number {
     const at = this.#contextAt(context);
     return at < 0 ? at : this.#translate(this.#tlb, at, lo, hi, need);
-  }
-
-  /**
-   * Finds or makes the TLB's STAGE_2 entry for an access of a stream with stage 2 alone.
-   * @returns the entry's index doubled, plus 1 where it was walked for; negative where it is not plain.
-   */
-  translateIPA(context: StreamContext, lo: number, hi: number, need: number): number {
-    const at = this.#contextAt(context);
-    return at < 0 ? at : this.#translateIPA(this.#tlb, at, lo, hi, need);
   }
 
   /** Offset of a context in the memory, or -1 where it is not plain. */
@@ -152,8 +140,9 @@ export class TranslationKernel {
     words[CONTEXT_ASID] = (vmid << 16) | asid;
     words[CONTEXT_ASET] = (vmid << 16) | aset;
     words[CONTEXT_VMID] = vmid << 16;
+    words[REGIME_NUMBER] = context.tag;
     if (cd !== undefined) {
-      words[REGIME_NUMBER] = context.tag;
+      words[STAGE_1_ON] = 1;
       words[HALVES] = context.singlePrivilege ? 0 : 1;
       words[NESTED] = stage2 === undefined ? 0 : 1;
       words[GLOBAL] = context.singlePrivilege ? 0 : TAG_GLOBAL;

@@ -69,6 +69,8 @@ export class Walker {
   /** Output page (address / 4096) and PA space, after a walk that answered true. */
   outPage = 0;
   space: SecurityState = NON_SECURE;
+  /** What stage 2 permits (permission.ts), after a stage 2 translation. */
+  stage2Permissions = 0;
   /** Raw attributes of stage 2, after a stage 2 translation that answered true (attributes.ts). */
   stage2Attributes = 0;
 
@@ -115,7 +117,6 @@ export class Walker {
   // Result of the last stage 2 translation.
   #out2 = 0;
   #sizeBits2 = 12;
-  #own2 = 0;
   /** By a descriptor that is still writable-clean. */
   #clean2 = false;
   /** By a descriptor that may be cached: it was accessed. */
@@ -206,7 +207,7 @@ export class Walker {
       fill.ipaSpace = ipaSpace;
       fill.ipaPage = ipaPage;
       fill.attributes |= this.stage2Attributes;
-      fill.parent = this.#own2;
+      fill.parent = this.stage2Permissions;
       fill.clean ||= this.#clean2;
       fill.sizeBits = Math.min(fill.sizeBits, this.#sizeBits2);
     } else if (table.lpae) this.outPage %= this.#oasPages;
@@ -298,11 +299,11 @@ export class Walker {
     if (hit >= 0) {
       this.#clean2 = this.#tlb.clean(hit);
       this.#accessed2 = true;
-      this.#own2 = this.#tlb.own(hit);
+      this.stage2Permissions = this.#tlb.own(hit);
       this.#out2 = this.#tlb.outPage(hit, pageLo);
       this.#sizeBits2 = this.#tlb.sizeBits(hit);
       this.stage2Attributes = this.#tlb.attributes(hit);
-      this.observer?.stage2Hit(this.#out2, this.#own2, this.origins?.of(hit));
+      this.observer?.stage2Hit(this.#out2, this.stage2Permissions, this.origins?.of(hit));
       if (context.cd !== undefined) this.origins?.use(hit);
     } else if (!this.#walkStage2(context, table, ipa, ipaSpace, page, need, faultClass)) return false;
     this.outPage = this.#out2;
@@ -312,7 +313,7 @@ export class Walker {
 
   /** Whether stage 2's permissions, or S2PTW for a walk, are against the access. */
   #refuses(context: StreamContext, need: number, faultClass: number): boolean {
-    if ((this.#own2 & need) === 0) return true;
+    if ((this.stage2Permissions & need) === 0) return true;
     return faultClass !== CLASS_IN && context.ste.s2PTW && isStage2Device(this.stage2Attributes);
   }
 
@@ -340,7 +341,7 @@ export class Walker {
       if (update === FAULTED) return false;
     }
     this.#clean2 = this.#clean;
-    if (this.#clean) this.#own2 &= ~WRITE;
+    if (this.#clean) this.stage2Permissions &= ~WRITE;
     // Choice: access-flag-of-a-permission-fault. What has not been accessed is not cached either.
     if (!this.#accessed2) return true;
     const fill = this.#fill2;
@@ -355,7 +356,7 @@ export class Walker {
     fill.granuleBits = table.granuleBits;
     fill.level = this.#level;
     fill.outPage = this.#out2;
-    fill.own = this.#own2;
+    fill.own = this.stage2Permissions;
     fill.parent = ALL;
     fill.ipaPage = page;
     fill.space = table.outputSpace;
@@ -370,11 +371,11 @@ export class Walker {
   #stage2Leaf(context: StreamContext, table: TranslationTable): void {
     this.#clean = this.#isCandidate(table) && (this.#lo & DESC_DIRTY) === 0;
     const lo = this.#clean ? this.#lo | DESC_DIRTY : this.#lo;
-    this.#own2 = stage2Permissions(lo, this.#hi, this.#features.xnx, table.lpae);
+    this.stage2Permissions = stage2Permissions(lo, this.#hi, this.#features.xnx, table.lpae);
     this.stage2Attributes = stage2Word((this.#lo >>> 2) & 0xf, this.#sh(table), context.ste.s2FWB);
     this.#out2 = table.lpae ? this.#leafPage % this.#oasPages : this.#leafPage;
     this.#sizeBits2 = this.#leafBits;
-    this.observer?.leaf(2, this.#out2, this.#own2);
+    this.observer?.leaf(2, this.#out2, this.stage2Permissions);
   }
 
   /** Shareability of the last leaf (DDI 0487 D8.6.2, D8.6.7). */
