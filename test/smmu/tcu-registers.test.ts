@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { REGISTERS } from '../../src/arch/registers.js';
 import { NON_SECURE, SECURE } from '../../src/arch/security.js';
 import { readRegister } from '../../src/smmu/tcu/registers.js';
@@ -200,6 +200,45 @@ describe('Updates', () => {
       [2, 1, 0x1000, 0, 2, 0x4567_8000, 0x12, 0x10190, 0, 0, 0, 0, 0, 0, 0, NON_SECURE],
     ]);
     expect(bench.read(OFFSETS.CR0ACK)).toBe(0);
+  });
+
+  test('B7, 6.3.28, 6.3.95: at no moment is there an index that is too large for its queue', () => {
+    const bench = new Bench();
+    const { words } = bench.tcu.registers;
+    const queues = [
+      [OFFSETS.CMDQ_BASE, OFFSETS.CMDQ_CONS],
+      [OFFSETS.EVENTQ_BASE, OFFSETS.EVENTQ_PROD],
+    ] as const;
+    const largest: number[] = [];
+    const store = Atomics.store;
+    const spy = vi.spyOn(Atomics, 'store').mockImplementation(((...args: Parameters<typeof store>) => {
+      const stored = store(...args);
+      for (const [base, index] of queues) {
+        const entries = 2 ** (words[base / 4]! & 31);
+        largest.push((words[index / 4]! & 0xfffff) / (2 * entries));
+      }
+      return stored;
+    }) as typeof store);
+    try {
+      for (const [base, index] of queues) {
+        for (const [log2Size, sizeBytes] of [
+          [7, 8],
+          [3, 4],
+          [6, 8],
+          [2, 8],
+        ] as const) {
+          bench.write(base, BigInt(log2Size), sizeBytes);
+          bench.write(index, 0xfffff);
+          expect(bench.read(index)).toBe(2 ** (log2Size + 1) - 1);
+        }
+        bench.write(base, 0n, 4);
+        expect(bench.read(index)).toBe(1);
+      }
+    } finally {
+      spy.mockRestore();
+    }
+    expect(largest.length).toBeGreaterThan(16);
+    expect(Math.max(...largest)).toBeLessThan(1);
   });
 
   test('6.3.14.1: GBPA changes with Update only, which reads 1 until every TBU has followed', () => {

@@ -26,7 +26,8 @@ import type { PhysicalAddressSpace } from '../../memory/address-space.js';
 import { type Commit, StateError } from '../state.js';
 import type { GlobalErrors } from './gerror.js';
 import type { Interrupts } from './interrupts.js';
-import { entriesUsed, entryAddress, indexMask, QueueBase, type QueueGeometry } from './queue.js';
+import { entryAddress, QueueBase, type QueueGeometry } from './queue.js';
+import { entriesUsed, indexMask } from './queue-index.js';
 import { type Bank, maskOf } from './registers.js';
 
 /** Commands consumed in one step at most: enough that the steps cost nothing, few enough that others get their turn. */

@@ -12,7 +12,8 @@ import type { PhysicalAddressSpace } from '../../memory/address-space.js';
 import type { StallTable } from '../stalls.js';
 import type { GlobalErrors } from './gerror.js';
 import type { Interrupts } from './interrupts.js';
-import { entriesUsed, entryAddress, nextIndex, QueueBase } from './queue.js';
+import { entryAddress, QueueBase } from './queue.js';
+import { entriesUsed, nextIndex } from './queue-index.js';
 import { type Bank, maskOf } from './registers.js';
 
 const EVENT_WORDS = EVENT_BYTES / 4;

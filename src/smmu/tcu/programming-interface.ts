@@ -18,7 +18,7 @@ import {
 } from '../../arch/commands.js';
 import { IDR0, IDR1, IDR3, IDR5 } from '../../arch/id-registers.js';
 import { get } from '../../arch/layout.js';
-import { BANKS, type Register, type RegisterKey } from '../../arch/registers.js';
+import { BANKS, type Register } from '../../arch/registers.js';
 import { NON_SECURE, SECURITY_NAMES, type SecurityState } from '../../arch/security.js';
 import type { PhysicalAddressSpace } from '../../memory/address-space.js';
 import type { IdRegisters } from '../config.js';
@@ -43,7 +43,6 @@ import { CommandQueue, type CommandQueueState } from './command-queue.js';
 import { EventQueue } from './event-queue.js';
 import { GlobalErrors } from './gerror.js';
 import { Interrupts, type TcuIo } from './interrupts.js';
-import { indexMask } from './queue.js';
 import { type Bank, maskOf } from './registers.js';
 
 /** CR0 fields that the TBUs need to know. */
@@ -83,7 +82,6 @@ export class ProgrammingInterface {
   readonly #canRazWi: boolean;
   readonly #surroundings: Surroundings;
   #invalidations = 0;
-  readonly #log2Max: Readonly<Record<string, number>>;
   readonly #message = new Int32Array(MESSAGE_WORDS);
   readonly #announced = new Int32Array(MESSAGE_WORDS);
   /** An Update has been announced and is not acknowledged yet; the values are those that it was announced with. */
@@ -108,7 +106,6 @@ export class ProgrammingInterface {
     const idr1 = [idr.IDR1];
     const cmdqs = get(idr1, IDR1.fields.CMDQS);
     const eventqs = get(idr1, IDR1.fields.EVENTQS);
-    this.#log2Max = { CMDQ_BASE: cmdqs, EVENTQ_BASE: eventqs, PRIQ_BASE: get(idr1, IDR1.fields.PRIQS) };
     const ranges = {
       ril: get([idr.IDR3], IDR3.fields.RIL) === 1,
       ds: get([idr.IDR5], IDR5.fields.DS) === 1,
@@ -166,25 +163,8 @@ export class ProgrammingInterface {
 
   /** What follows at once from a write to one of the bank's registers. */
   written(register: Register): void {
-    const bank = this.bank;
-    switch (register.key) {
-      case 'IRQ_CTRL':
-        // Interrupts are raised by this thread alone and MSIs are complete when sent: nothing to wait for (6.3.16).
-        bank.write('IRQ_CTRLACK', bank.read('IRQ_CTRL'));
-        break;
-      case 'CMDQ_BASE':
-      case 'CMDQ_CONS':
-        this.#trimIndex('CMDQ_CONS', 'RD', 'CMDQ_BASE');
-        break;
-      case 'EVENTQ_BASE':
-      case 'EVENTQ_PROD':
-        this.#trimIndex('EVENTQ_PROD', 'WR', 'EVENTQ_BASE');
-        break;
-      case 'PRIQ_BASE':
-      case 'PRIQ_PROD':
-        this.#trimIndex('PRIQ_PROD', 'WR', 'PRIQ_BASE');
-        break;
-    }
+    // Interrupts are raised by this thread alone and MSIs are complete when sent: nothing to wait for (6.3.16).
+    if (register.key === 'IRQ_CTRL') this.bank.write('IRQ_CTRLACK', this.bank.read('IRQ_CTRL'));
   }
 
   /** @returns whether it did anything. */
@@ -313,15 +293,5 @@ export class ProgrammingInterface {
     message[BANK_SECURITY] = bank.security;
     this.#announced.set(message);
     this.#channel.broadcast(message);
-  }
-
-  /**
-   * The indexes that the SMMU owns are RAZ above their wrap flag, and truncated when the queue shrinks (6.3.28, 6.3.95);
-   * those of software are not (choice: queue-index-spare-bits).
-   */
-  #trimIndex(indexKey: RegisterKey, field: string, baseKey: RegisterKey): void {
-    const bank = this.bank;
-    const log2Size = Math.min(bank.field(baseKey, 'LOG2SIZE'), this.#log2Max[baseKey]!);
-    bank.write(indexKey, bank.read(indexKey) & ~(bank.mask(indexKey, field) & ~indexMask(log2Size)));
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Index arithmetic of the circular queues (IHI 0070 3.5.1): an index is LOG2SIZE bits and a wrap flag above them.
+ * Where a circular queue is and how large (IHI 0070 3.5.1, 6.3.26).
  */
 import { get, getAddress, type Words } from '../../arch/layout.js';
 import { BANKS, type RegisterKey } from '../../arch/registers.js';
@@ -55,20 +55,6 @@ export class QueueBase {
     const address = getAddress(words, ADDR!);
     return { base: Math.floor(address / alignment) * alignment, log2Size, entryBytes: this.#entryBytes };
   }
-}
-
-/** The bits of a PROD or CONS register that are index and wrap flag. */
-export function indexMask(log2Size: number): number {
-  return (2 << log2Size) - 1;
-}
-
-/** Entries between CONS and PROD; more than the queue has when the indexes are inconsistent (3.5.1). */
-export function entriesUsed(prod: number, cons: number, log2Size: number): number {
-  return (prod - cons) & indexMask(log2Size);
-}
-
-export function nextIndex(index: number, log2Size: number): number {
-  return (index + 1) & indexMask(log2Size);
 }
 
 export function entryAddress(queue: QueueGeometry, index: number): number {

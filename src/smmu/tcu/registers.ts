@@ -7,7 +7,7 @@
  * (choice: wide-access-atomicity).
  */
 import { holds } from '../../arch/conditions.js';
-import { IDR5, OAS_BITS, S_IDR1 } from '../../arch/id-registers.js';
+import { IDR1, IDR5, OAS_BITS, S_IDR1 } from '../../arch/id-registers.js';
 import { type Field, get } from '../../arch/layout.js';
 import {
   BANKS,
@@ -20,6 +20,7 @@ import {
 import { SECURE, SECURITY_STATES, type SecurityState } from '../../arch/security.js';
 import type { IdRegisters } from '../config.js';
 import { type Commit, StateError } from '../state.js';
+import { indexMask } from './queue-index.js';
 
 const WIDE_OFFSETS: ReadonlySet<number> = new Set(
   REGISTERS.filter((of) => of.bits === 64).map((of) => of.offset),
@@ -30,6 +31,20 @@ interface GuardBits {
   readonly control: number;
   readonly acknowledge: number;
   readonly mask: number;
+}
+
+/**
+ * An index that the SMMU owns, which is RAZ above its wrap flag and truncated when the queue shrinks (6.3.28, 6.3.95); those
+ * of software are not (choice: queue-index-spare-bits). No other thread may see one that is too large for its queue:
+ * what does not fit is never stored, and an index shrinks before its queue does (REQUIREMENTS B7).
+ */
+interface OwnedIndex {
+  readonly index: number;
+  readonly mask: number;
+  /** The low word of the queue's BASE register, and its LOG2SIZE. */
+  readonly base: number;
+  readonly log2Size: Field;
+  readonly log2Max: number;
 }
 
 /** One 32-bit word that software can write. */
@@ -45,6 +60,8 @@ interface WritableWord {
   readonly fieldMasks: readonly number[];
   /** The Update flag, or 0. */
   readonly update: number;
+  /** The index that this is, or of whose queue this is the low word of BASE. */
+  readonly owned: OwnedIndex | undefined;
 }
 
 /** The bits of a field that lie in one word of its register. */
@@ -141,6 +158,7 @@ export class RegisterFile {
     const low = this.#merge(index, Number(BigInt.asIntN(32, value)));
     if (sizeBytes === 4) {
       if (low === undefined) return undefined;
+      this.#shrinkIndex(index, low);
       Atomics.store(this.words, index, low);
       return this.#writable.get(index)!.register;
     }
@@ -148,6 +166,7 @@ export class RegisterFile {
     if (low === undefined && high === undefined) return undefined;
     const merged =
       (BigInt(high ?? this.words[index + 1]!) << 32n) | BigInt((low ?? this.words[index]!) >>> 0);
+    if (low !== undefined) this.#shrinkIndex(index, low);
     Atomics.store(this.#wide, index >>> 1, merged);
     return this.#writable.get(index)!.register;
   }
@@ -205,7 +224,17 @@ export class RegisterFile {
     const word = this.#writable.get(index);
     if (word === undefined) return undefined;
     const mask = this.#maskNow(word, value);
-    return mask === 0 ? undefined : (this.words[index]! & ~mask) | (value & mask);
+    if (mask === 0) return undefined;
+    const merged = (this.words[index]! & ~mask) | (value & mask);
+    const { owned } = word;
+    return owned?.index === index ? fitting(merged, owned, this.words[owned.base]!) : merged;
+  }
+
+  /** What comes before a word is stored, where it is the size of a queue. */
+  #shrinkIndex(word: number, value: number): void {
+    const owned = this.#writable.get(word)?.owned;
+    if (owned?.base !== word) return;
+    Atomics.store(this.words, owned.index, fitting(this.words[owned.index]!, owned, value));
   }
 
   #maskNow(word: WritableWord, value: number): number {
@@ -295,6 +324,32 @@ export class Bank {
   }
 }
 
+/** The word of an index without what does not fit a queue of this size. */
+function fitting(word: number, { mask, log2Size, log2Max }: OwnedIndex, base: number): number {
+  return word & ~(mask & ~indexMask(Math.min(get([base], log2Size), log2Max)));
+}
+
+/** By queue: the register of its size, that of the index and its field, and the field of IDR1 that limits the size. */
+const OWNED_INDEXES = [
+  ['CMDQ_BASE', 'CMDQ_CONS', 'RD', 'CMDQS'],
+  ['EVENTQ_BASE', 'EVENTQ_PROD', 'WR', 'EVENTQS'],
+  ['PRIQ_BASE', 'PRIQ_PROD', 'WR', 'PRIQS'],
+] as const;
+
+function ownedIndex({ key, security }: Register, half: 0 | 1, idr: IdRegisters): OwnedIndex | undefined {
+  const named = OWNED_INDEXES.find(([base, index]) => half === 0 && (key === base || key === index));
+  if (named === undefined) return undefined;
+  const [base, index, field, limit] = named;
+  const bank = BANKS[security];
+  return {
+    index: bank[index].offset >>> 2,
+    mask: maskOf(bank[index].fields[field]!),
+    base: bank[base].offset >>> 2,
+    log2Size: bank[base].fields.LOG2SIZE!,
+    log2Max: get([idr.IDR1], IDR1.fields[limit]),
+  };
+}
+
 function writableWords(idr: IdRegisters): Map<number, WritableWord> {
   const words = new Map<number, WritableWord>();
   for (const register of REGISTERS) {
@@ -326,6 +381,7 @@ function writableWord(register: Register, half: 0 | 1, idr: IdRegisters): Writab
     acknowledge: acknowledgedIn === undefined ? -1 : BANKS[register.security][acknowledgedIn].offset >>> 2,
     fieldMasks: [...masks.values()],
     update: updateField === undefined ? 0 : maskOf(fields[updateField]!),
+    owned: ownedIndex(register, half, idr),
   };
 }
 

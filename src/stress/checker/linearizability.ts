@@ -15,6 +15,8 @@ export interface SequentialObject<State, Op> {
   readonly initial: State;
   /** The state after the operation; undefined when it cannot have gone like this in that state. */
   apply(state: State, operation: Op): State | undefined;
+  /** The states that it may go to by itself, at any time. */
+  moves?(state: State): readonly State[];
 }
 
 export interface Linearization<Op> {
@@ -50,6 +52,13 @@ export function linearize<State, Op extends Operation>(
       longest = length;
       stuckAt = next;
     }
+    const visit = (next: Configuration<State>) => {
+      const key = `${next.done.join()}:${String(next.state)}`;
+      if (seen.has(key)) return;
+      seen.add(key);
+      pending.push(next);
+    };
+    for (const after of object.moves?.(state) ?? []) visit({ done, state: after });
     const firstEnd = Math.min(...next.map(({ completed }) => completed));
     for (const [thread, count] of done.entries()) {
       const operation = threads[thread]![count];
@@ -57,11 +66,7 @@ export function linearize<State, Op extends Operation>(
       if (operation === undefined || operation.invoked > firstEnd) continue;
       const after = object.apply(state, operation);
       if (after === undefined) continue;
-      const moved = done.with(thread, count + 1);
-      const key = `${moved.join()}:${String(after)}`;
-      if (seen.has(key)) continue;
-      seen.add(key);
-      pending.push({ done: moved, state: after });
+      visit({ done: done.with(thread, count + 1), state: after });
     }
   }
   return { ok: false, stuckAt };
