@@ -38,7 +38,7 @@ const VERSIONS: Readonly<Record<string, number>> = {
   machine: 1,
   smmuv3: 1,
   'smmuv3/bank_s': 1,
-  'smmuv3/tbu': 1,
+  'smmuv3/tbu': 2,
   devices: 1,
   software: 1,
   [MEMORY_SECTION]: MEMORY_VERSION,

@@ -1,4 +1,5 @@
 /** Placement of regions in slabs, and the table that a priority order gives. */
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { flatten, place } from '../../src/memory/placement.js';
 import { reservedBytes, SLAB_BYTES_MAX } from '../../src/memory/slab.js';
@@ -88,5 +89,43 @@ describe('flatten', () => {
       { id: 'b', base: 0x1_0000, sizeBytes: 0x1_0000 },
     ]);
     expect(flatten(regions)).toEqual([{ pa: 0, sizeBytes: 0x2_0000, slab: 0, offset: reservedBytes(0) }]);
+  });
+
+  it('A15, A16: gives every word to the first region that claims it, and a piece holds words of those regions only', () => {
+    const words = fc.integer({ min: 0, max: 40 }).map((n) => 8 * n);
+    const own = fc.record({ base: words, sizeBytes: words.map((bytes) => bytes + 8) });
+    const alias = fc.record({ base: words, of: fc.nat(2), offset: words, sizeBytes: words });
+    fc.assert(
+      fc.property(
+        fc.array(own, { minLength: 3, maxLength: 3 }),
+        fc.array(alias, { maxLength: 2 }),
+        fc.shuffledSubarray([0, 1, 2, 3, 4]),
+        (regions, aliases, order) => {
+          const specs = [
+            ...regions.map((region, index) => ({ ...region, id: `r${index}` })),
+            ...aliases.map(({ base, of, offset, sizeBytes }, index) => {
+              const within = Math.min(offset, regions[of]!.sizeBytes - 8);
+              const size = Math.min(sizeBytes + 8, regions[of]!.sizeBytes - within);
+              return { id: `a${index}`, base, sizeBytes: size, alias: { of: `r${of}`, offset: within } };
+            }),
+          ];
+          const { regions: placed } = place(specs, 0x1_0000);
+          const visible = order.flatMap((index) => placed[index] ?? []);
+          const pieces = flatten(visible);
+          for (let pa = 0; pa < 0x400; pa += 8) {
+            const owner = visible.find(({ base, sizeBytes }) => pa >= base && pa < base + sizeBytes);
+            const of = owner?.pieces[0];
+            const there = pieces.filter((piece) => pa >= piece.pa && pa < piece.pa + piece.sizeBytes);
+            expect(there.map(({ slab, offset, pa: start }) => [slab, offset + pa - start])).toEqual(
+              of === undefined ? [] : [[of.slab, of.offset + pa - of.pa]],
+            );
+          }
+          for (const { pa, sizeBytes, offset } of pieces) {
+            expect([pa % 8, sizeBytes % 8, offset % 8]).toEqual([0, 0, 0]);
+            expect(offset).toBeGreaterThanOrEqual(reservedBytes(0) + 0x1_0000);
+          }
+        },
+      ),
+    );
   });
 });

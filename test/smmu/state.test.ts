@@ -75,11 +75,25 @@ describe('A46, D3: a state of another SMMU is refused, and nothing has changed',
     const rig = new Rig(PROGRAM_CONFIG);
     const { config } = caches;
     const [stream] = config.streams;
+    const withWord = (word: number, change: (value: number) => number) => {
+      const entries = caches.tlb.entries.slice();
+      entries[word] = change(entries[word]!);
+      return { ...caches, tlb: { ...caches.tlb, entries } };
+    };
     const wrong: SmmuState['tbu']['caches'][] = [
       { ...caches, tlb: { ...caches.tlb, order: [99, ...caches.tlb.order.slice(1)] } },
       { ...caches, tlb: { ...caches.tlb, order: [] } },
       { ...caches, tlb: { ...caches.tlb, free: [0] } },
       { ...caches, tlb: { ...caches.tlb, entries: caches.tlb.entries.slice(1) } },
+      // Rows of eleven words: the slot is the last, the size in bits [11:6] of the third, output and IPA are after the VMID.
+      withWord(10, () => -1),
+      withWord(10, () => 6),
+      withWord(10, () => caches.tlb.entries[21]!),
+      withWord(2, (tag) => tag & ~(63 << 6)),
+      withWord(2, (tag) => tag | (63 << 6)),
+      withWord(5, () => -1),
+      withWord(7, () => 0x100),
+      { ...caches, regimes: [...caches.regimes, caches.regimes[0]!] },
       { ...caches, config: { ...config, streams: [{ ...stream!, ste: new Int32Array(16) }] } },
       {
         ...caches,

@@ -127,8 +127,9 @@ export class MachineView {
   /** Where the kernel of an SMMU's TBU in one lane works; undefined where there is no room for it. */
   workspaceOf(smmu: number, lane: number): Workspace | undefined {
     const bytes = workspaceBytes(this.machine.smmus[smmu]!.config.tlb);
-    if (bytes === 0 || this.memory.handle.workspaceBytes === 0) return undefined;
-    const { starts } = workspaces(this.machine, this.shared.shape.lanes);
+    const { starts, total } = workspaces(this.machine, this.shared.shape.lanes);
+    // A memory that is recycled may have less than this machine needs.
+    if (bytes === 0 || total === 0 || total > this.memory.handle.workspaceBytes) return undefined;
     return this.memory.workspace(starts[smmu]! + lane * bytes, bytes);
   }
 

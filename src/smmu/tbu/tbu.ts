@@ -114,7 +114,7 @@ export class Tbu {
   }
 
   get counters(): TbuCounters {
-    this.#walker.descriptorReads += this.#tlb.takeKernelReads();
+    this.#countKernelReads();
     return {
       transactions: this.#transactions,
       hits: this.#hits,
@@ -189,12 +189,14 @@ export class Tbu {
   /** @throws StateError */
   prepare({ counters, nextStag, caches }: TbuState): Commit {
     const commits = caches && [this.#tlb.prepare(caches.tlb), this.#config.prepare(caches.config)];
-    if (caches !== undefined && caches.regimes.length > REGIMES_MAX) {
-      throw new StateError(`${caches.regimes.length} translation regimes where ${REGIMES_MAX} fit`);
+    const regimes = caches?.regimes ?? [];
+    if (regimes.length > REGIMES_MAX) {
+      throw new StateError(`${regimes.length} translation regimes where ${REGIMES_MAX} fit`);
     }
+    if (new Set(regimes).size < regimes.length) throw new StateError('a translation regime with two numbers');
     return () => {
       this.dropCaches();
-      this.#regimes.load(caches?.regimes ?? []);
+      this.#regimes.load(regimes);
       for (const commit of commits ?? []) commit();
       this.#walker.origins?.clear();
       this.#stalls.next = nextStag;
@@ -221,6 +223,7 @@ export class Tbu {
 
   /** Forgets everything cached; what is in memory stands. */
   dropCaches(): void {
+    this.#countKernelReads();
     this.#config.invalidateAll(NON_SECURE);
     this.#config.invalidateAll(SECURE);
     this.#tlb.invalidateAll();
@@ -514,6 +517,11 @@ export class Tbu {
     this.#hits += 1 - walked;
     this.#misses += walked;
     this.#walker.walks += walked;
+  }
+
+  /** The kernel counts its reads in the TLB, and forgets them with it. */
+  #countKernelReads(): void {
+    this.#walker.descriptorReads += this.#tlb.takeKernelReads();
   }
 
   /** The first level is a subset of the second: what that one pushed out goes here too. */

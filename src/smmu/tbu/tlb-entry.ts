@@ -74,7 +74,7 @@ export class TlbScope {
 
 /** The entries, and all that decides which is replaced next. */
 export interface TlbState {
-  /** Rows of words as the TLB has them; of entries in one hash chain the one that was linked first comes first. */
+  /** Rows of eleven words; of entries in one hash chain the one that was linked first comes first. */
   readonly entries: Int32Array;
   /** Slots that were used and are free, in the order in which they are used again. */
   readonly free: readonly number[];

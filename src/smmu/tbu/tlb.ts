@@ -67,7 +67,12 @@ import type { EntryTag, TlbFill, TlbScope, TlbState } from './tlb-entry.js';
 const FIRST_OF_CONTENTS = OLDEST;
 const TAG_TABLE = TABLE_1 << TAG_STAGE_SHIFT;
 
+/** A row of a state: an entry up to NEXT, in which its slot is. */
+const ROW_WORDS = NEXT + 1;
+
 const TWO_32 = 0x1_0000_0000;
+/** Bits of a page number: 52-bit addresses. */
+const PAGE_BITS = 40;
 
 const MIN_BUCKETS = 16;
 /** Of a TLB that grows. */
@@ -309,15 +314,15 @@ export class Tlb {
   }
 
   save(): TlbState {
-    const entries = new Int32Array(this.#state[COUNT]! * ENTRY_WORDS);
+    const entries = new Int32Array(this.#state[COUNT]! * ROW_WORDS);
     let row = 0;
     for (const first of this.#buckets) {
       for (const index of this.#chain(first).reverse()) {
-        entries.set(this.#entries.subarray(index * ENTRY_WORDS, (index + 1) * ENTRY_WORDS), row);
-        // Where the slot was linked is made anew; which slot it was is not.
+        const at = index * ENTRY_WORDS;
+        entries.set(this.#entries.subarray(at, at + NEXT), row);
+        // Where the slot is linked is made anew; which slot it is, is not.
         entries[row + NEXT] = index;
-        entries[row + OLDER] = entries[row + NEWER] = 0;
-        row += ENTRY_WORDS;
+        row += ROW_WORDS;
       }
     }
     const order: number[] = [];
@@ -339,7 +344,7 @@ export class Tlb {
 
   /** Takes a state into a TLB that is empty. */
   #load({ entries, free, order, dice }: TlbState): void {
-    const rows = entries.length / ENTRY_WORDS;
+    const rows = entries.length / ROW_WORDS;
     const top = rows + free.length;
     if (!Number.isInteger(rows) || top > this.#limit) {
       throw new StateError(`${rows} TLB entries and ${free.length} free slots where ${this.#limit} fit`);
@@ -358,13 +363,15 @@ export class Tlb {
       this.#entries[slot * ENTRY_WORDS + NEXT] = this.#state[FREE]!;
       this.#state[FREE] = slot;
     }
-    for (let row = 0; row < entries.length; row += ENTRY_WORDS) {
+    for (let row = 0; row < entries.length; row += ROW_WORDS) {
       const slot = entries[row + NEXT]!;
       claim(slot);
-      this.#entries.set(entries.subarray(row, row + ENTRY_WORDS), slot * ENTRY_WORDS);
+      this.#entries.set(entries.subarray(row, row + NEXT), slot * ENTRY_WORDS);
       this.#entries[slot * ENTRY_WORDS + USED] = 1;
       const sizeBits = this.sizeBits(slot);
-      if (sizeBits < 12) throw new StateError(`a TLB entry of 2^${sizeBits} bytes`);
+      if (sizeBits < 12 || sizeBits > 52) throw new StateError(`a TLB entry of 2^${sizeBits} bytes`);
+      if ((entries[row + OUT_HI]! | entries[row + IPA_HI]!) >>> (PAGE_BITS - 32) !== 0)
+        throw new StateError('a TLB entry for addresses of more than 52 bits');
       if (this.isTable(slot) && this.level(slot) > 2) throw new StateError('a table descriptor of level 3');
       this.#link(slot);
       this.#state[COUNT]++;

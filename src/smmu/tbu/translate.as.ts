@@ -4,7 +4,8 @@
  *
  * Plain is what translation-kernel.ts tells the kernel about and what ends well, or in a fault of stage 1 alone. Of everything
  * else (stage 2 faults, tables that are elsewhere, entries that do not permit the access) it says nothing but that it is not
- * plain: the walker, which knows every case, then does the work again. Until then nothing has changed but that stage 2 entries for a walk's tables are there.
+ * plain: the walker, which knows every case, then does the work again. Until then nothing has changed but that stage 2
+ * entries are there for what the walk has come to.
  */
 import {
   ATTRIBUTES_S2MEMATTR_SHIFT,
@@ -183,9 +184,12 @@ function firstSlot(tlb: usize, page: u32): usize {
   return tlb - FIRST_BYTES + <usize>(page & (FIRST_SLOTS - 1)) * FIRST_SLOT_BYTES;
 }
 
-/** The first level is a subset of the second. */
-function dropFirst(tlb: usize, page: u32): void {
-  store<i32>(firstSlot(tlb, page) + FIRST_PAGE_HI, FIRST_EMPTY);
+/** The first level is a subset of the second: drops what may be there of an entry of 2^bits bytes. */
+function dropFirst(tlb: usize, first: u32, bits: u32): void {
+  const pages = min<u64>(below(bits - 12) + 1, FIRST_SLOTS);
+  for (let page: u32 = 0; page < <u32>pages; page++) {
+    store<i32>(firstSlot(tlb, first + page) + FIRST_PAGE_HI, FIRST_EMPTY);
+  }
 }
 
 /** Puts a page into the first level, where the TBU finds the answer. */
@@ -206,8 +210,7 @@ function removeOldest(tlb: usize, index: i32): void {
   const entry = entryAt(tlb, index);
   const tag = word(entry, TAG);
   const bits = (tag >> TAG_SIZE_SHIFT) & 63;
-  if (bits === 12) dropFirst(tlb, word(entry, PAGE_LO));
-  else for (let page: u32 = 0; page < <u32>FIRST_SLOTS; page++) dropFirst(tlb, page);
+  dropFirst(tlb, word(entry, PAGE_LO), bits);
   let link = bucketAt(tlb, tag & TAG_REGIME, bits, pair(entry, PAGE_LO));
   for (let other = load<i32>(link); other !== index; other = load<i32>(link)) {
     link = entryAt(tlb, other) + (NEXT << 2);
