@@ -79,10 +79,10 @@ async function minimised(
   args: DeterministicArguments,
   signal: AbortSignal,
 ): Promise<Outcome> {
+  complain(`a finding after ${first.schedule.length} steps of the schedule: minimising`);
   const { report, runs } = await minimise(machine, options, first, undefined, signal);
-  complain(
-    `minimised in ${runs} runs: ${first.schedule.length} steps of the schedule to ${report.schedule.length}`,
-  );
+  const early = signal.aborted ? ', interrupted' : '';
+  complain(`minimised in ${runs} runs to ${report.schedule.length} steps${early}`);
   const files: OutputFile[] = [];
   if (args.schedule !== undefined) files.push({ file: args.schedule, text: printSchedule(options, report) });
   if (args.scenario !== undefined) {

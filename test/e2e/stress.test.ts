@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { lastLine, root, smmulator } from './command-line.js';
+import { type Ended, lastLine, root, smmulator } from './command-line.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'stress-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -13,15 +13,22 @@ const THREE = 'machines/virt-3-smmus.yaml';
 /** Load alone, the same every time as far as threads allow, and short. */
 const SHORT = ['--profile', 'map-unmap', '--no-check', '--seed', '7', '--operations', '6000'];
 
-/** A run that gets Ctrl-C once it has begun. */
-async function interrupted(args: readonly string[]): Promise<{ status: unknown; stdout: string }> {
+/** A run that gets Ctrl-C once it has begun, or as soon as it has said that it has come to something. */
+async function interrupted(args: readonly string[], when?: RegExp): Promise<Ended> {
   const child = spawn(process.execPath, ['dist/src/cli/main.js', 'stress', THREE, ...args], { cwd: root });
   let stdout = '';
+  let stderr = '';
   child.stdout.on('data', (chunk) => {
-    if (stdout === '') setTimeout(() => child.kill('SIGINT'), 1500);
+    if (stdout === '' && when === undefined) setTimeout(() => child.kill('SIGINT'), 1500);
     stdout += chunk;
   });
-  return { status: await new Promise((resolve) => child.once('close', resolve)), stdout };
+  child.stderr.on('data', (chunk) => {
+    const isThere = when?.test(stderr);
+    stderr += chunk;
+    if (isThere === false && when!.test(stderr)) child.kill('SIGINT');
+  });
+  const status: number | null = await new Promise((resolve) => child.once('close', resolve));
+  return { status, stdout, stderr };
 }
 
 describe('H1, H7 stress in threads', () => {
@@ -136,6 +143,24 @@ describe('H6, H9 stress --deterministic --seeds', () => {
     expect(smmulator('stress', ONE, ...args, '--seed', String(seed)).stdout).toBe(failing.stdout);
   });
 
+  it('ends with what is minimised by then, its report and files and status 1 when it is interrupted', async () => {
+    const [schedule, scenario] = [join(folder, 'early.schedule'), join(folder, 'early.jsonl')];
+    const mutated = ['--deterministic', '--operations', '900', '--mutate', 'skip-tlbi'];
+    const args = [...mutated, '--seed', '1', '--seeds', '50', '--schedule', schedule, '--scenario', scenario];
+    const { status, stdout, stderr } = await interrupted(args, /minimising\n/);
+    expect(status).toBe(1);
+    const [, runs] = /^minimised in (\d+) runs to \d+ steps, interrupted$/m.exec(stderr)!;
+    // A search that nothing ends makes many hundreds.
+    expect(Number(runs)).toBeLessThan(100);
+    expect(stdout).toContain('\nfinding: stale-use: ');
+    // Every file is there, or it is said why not.
+    expect(existsSync(scenario)).toBe(!stderr.includes(`${scenario}: no scenario: `));
+    const again = smmulator('stress', THREE, '--replay-schedule', schedule);
+    expect(again.status).toBe(1);
+    // But for the first line, which names the first seed and not the one with the finding.
+    expect(again.stdout.replace(/^.*\n/, '')).toBe(stdout.replace(/^.*\n/, ''));
+  });
+
   it('ends with its report and status 1 when it is interrupted', async () => {
     const args = ['--deterministic', '--operations', '1000000000', '--seed', '7'];
     const { status, stdout } = await interrupted(args);
@@ -152,7 +177,9 @@ describe('H6 a failing seed', () => {
     const args = [...run, '--mutate', 'skip-tlbi'];
     const found = smmulator('stress', ONE, ...args, '--scenario', scenario, '--schedule', schedule);
     expect(found.status).toBe(1);
-    expect(found.stderr).toMatch(/^minimised in \d+ runs: \d+ steps of the schedule to \d+\n$/);
+    expect(found.stderr).toMatch(
+      /^a finding after \d+ steps of the schedule: minimising\nminimised in \d+ runs to \d+ steps\n$/,
+    );
     expect(found.stdout).toContain('\nfinding: stale-use: ');
     expect(JSON.parse(readFileSync(schedule, 'utf8'))).toMatchObject({
       kind: 'stress-schedule',

@@ -6,7 +6,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Machine } from '../../machine/types.js';
 import { GuestMemory } from '../../memory/guest-memory.js';
-import { type DeterministicOptions, type DeterministicReport, runDeterministic } from './deterministic.js';
+import { type DeterministicOptions, type DeterministicReport, runInSlices } from './deterministic.js';
 
 /** Grants of all runs that are made in search of a shorter one: what is short already is worth many runs. */
 const GRANTS_MAX = 3_000_000;
@@ -103,7 +103,9 @@ class Search {
     this.#grantsLeft -= BOOT_GRANTS + schedule.length;
     this.#memory = this.#memory.recycle(this.#machine.regions);
     const options = { ...this.#options, schedule, memory: this.#memory };
-    const report = runDeterministic(this.#machine, options);
+    const report = await runInSlices(this.#machine, options, this.#signal);
+    // What it came to by then is not what the schedule comes to.
+    if (report.end === 'interrupted') return false;
     const isShorter =
       report.findings[0]?.kind === this.#kind && report.schedule.length < this.best.schedule.length;
     if (isShorter) this.best = report;
