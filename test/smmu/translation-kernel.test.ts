@@ -420,4 +420,19 @@ describe('the kernel against the walker', () => {
       expect(bench.access({ iova, StreamID: 256 }).pa).toBe(BigInt(0x20_0000 + iova));
     }
   });
+
+  test('3.17: an IPA of a stream without stage 1 is no VA of ASID 0 of the same VMID', () => {
+    const bench = withBlocks({ tlb: 16 });
+    const table2 = TABLES + 0x1000;
+    for (const index of [0, 1]) bench.store64(table2 + 8 * index, 0x4fdn | BigInt(index << 21));
+    const s2 = { S2VMID: 5, S2T0SZ: 34, S2SL0: 0, S2PS: 5, S2AA64: 1, S2R: 1, S2TTB: BigInt(table2) >> 4n };
+    bench.ste(0, { Config: 7, S1ContextPtr: BigInt(CDS) >> 6n, ...s2 });
+    bench.ste(1, { Config: 6, ...s2 });
+    for (let i = 0; i < 3; i++) {
+      for (const iova of [0x1000, 0x2000, 0x1000]) {
+        expect(bench.access({ iova })).toMatchObject({ outcome: 'ok', pa: BigInt(0x20_0000 + iova) });
+        expect(bench.access({ iova, StreamID: 1 })).toMatchObject({ outcome: 'ok', pa: BigInt(iova) });
+      }
+    }
+  });
 });

@@ -1,7 +1,7 @@
 /**
  * The TBU's kernel (translate.as.ts) as the TBU calls it: it looks up, walks and fills in one go where all of a translation
  * is plain, and says so where it is not. What is plain is decided here, once for each stream's context: Non-secure VMSAv8-64
- * tables in the memory that the kernel works in, without hardware updates. A dense stage 1 miss costs a fifth so.
+ * tables in the memory that the kernel works in, without hardware updates. A miss costs about a third so.
  */
 import { DESC_AP1, DESC_AP2, DESC_PXN, DESC_S2AP_R, DESC_S2AP_W, DESC_UXN } from '../../arch/descriptors.js';
 import { NON_SECURE } from '../../arch/security.js';
