@@ -1,4 +1,4 @@
-/** H6: the deterministic machine; H2: the checker is silent where nothing is wrong. */
+/** H6, F9: the deterministic machine; H2: the checker is silent where nothing is wrong. */
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { GuestMemory } from '../../src/memory/guest-memory.js';
@@ -22,7 +22,7 @@ describe.each(['virt-3-smmus', 'secure-island', 'accelerated'])('%s', (name) => 
     }
   });
 
-  it('H6: the same seed makes the same run, a recorded schedule makes it again', () => {
+  it('H6, F9: the same seed makes the same run, a recorded schedule makes it again', () => {
     const options = { seed: 7, operations: 600, profile: 'map-unmap', check: true } as const;
     const first = run(options);
     expect(first.schedule.length).toBeGreaterThan(1000);

@@ -31,6 +31,16 @@ describe('H7 the HTML report', () => {
     expect(titles(renderHtml(two))).toEqual([...one, ...each, 'Resident memory']);
   });
 
+  it('draws throughput and hit rate of an SMMU beside those of its devices, where there are several', () => {
+    const lines = (...devices: string[]) =>
+      paths(renderHtml(sampleReport({ devices: devices.map((id) => device(id, 1)) }))).length;
+    // Three percentiles of the SMMU, and of each of several devices; resident memory.
+    expect(lines('nic0')).toBe(2 + 3 + 1);
+    expect(lines('nic0', 'nic1')).toBe(2 * 3 + 3 * 3 + 1);
+    const many = Array.from({ length: 10 }, (_, index) => `nic${index}`);
+    expect(lines(...many)).toBe(2 * 8 + 3 * 11 + 1);
+  });
+
   it('escapes every text of the machine file and of findings', () => {
     const evil = `<img src=x onerror="alert('1')">&`;
     const report = sampleReport({

@@ -97,7 +97,9 @@ function smmuPlots(
   smmu: SmmuStressReport,
   devices: readonly DeviceStressReport[],
 ): Html {
-  const drawn = drawnDevices(devices, LINES_MAX);
+  // A single device is all that there is of its SMMU.
+  const all = devices.length < 2 ? [] : [{ name: `all of ${smmu.id}`, series: smmu.series }];
+  const drawn = [...all, ...drawnDevices(devices, LINES_MAX - all.length)];
   const lines = (values: (series: TrafficSeries) => (number | null)[]): PlotLine[] =>
     drawn.map(({ name, series }, index) => ({ name, style: `c${index}`, values: values(series) }));
   return html`<div class="plots">
