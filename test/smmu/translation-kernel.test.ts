@@ -435,4 +435,28 @@ describe('the kernel against the walker', () => {
       }
     }
   });
+
+  test('3.17: when the numbers of regimes run out, nothing is left of those that had them before', () => {
+    const bench = withBlocks({});
+    bench.store64(TABLES + 0x1000, 0xf41n | 0x80_0000n);
+    const last = 4200;
+    const cds = 0x100_0000;
+    bench.ste(0, { Config: 5, S1ContextPtr: BigInt(cds) >> 6n, S1CDMax: 13, S1DSS: 1 });
+    // The first hundred have one table, the others another.
+    const early = 100;
+    for (let ASID = 0; ASID <= last; ASID++) {
+      const TTB0 = BigInt(TABLES + (ASID < early ? 0 : 0x1000)) >> 4n;
+      bench.cd(cds + 64 * ASID, { AA64: 1, T0SZ: 34, IPS: 5, EPD1: 1, R: 1, A: 1, ASID, TTB0 });
+    }
+    const check = (SubstreamID: number, page: number) => {
+      const iova = page * 0x1000;
+      const pa = (SubstreamID < early ? 0x20_0000 : 0x80_0000) + iova;
+      expect(bench.access({ iova, SubstreamID }).pa, `${SubstreamID}`).toBe(BigInt(pa));
+    };
+    for (let one = 0; one < early; one++) for (const apart of [0, 1, 2, 3]) check(one, 128 * apart + one);
+    for (let one = early; one < 4094; one++) check(one, 127);
+    // A later one has the number of one of the first, some places before or after it in the order.
+    for (let one = 4094; one <= last; one++)
+      for (const apart of [0, 1, 2, 3]) check(one, 128 * apart + ((one - 4094 + apart - 1 + early) % early));
+  });
 });
