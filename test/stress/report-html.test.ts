@@ -119,6 +119,8 @@ describe('units', () => {
     [durationText(12_345), '12.3 s'],
     [durationText(245_000), '4 min 05 s'],
     [durationText(3_720_000), '1 h 02 min'],
+    [durationText(1_200_000), '20 min'],
+    [durationText(3_600_000), '1 h'],
     [percentText(1), '100 %'],
     [percentText(0.999999), '99.99 %'],
     [percentText(0.1234), '12.3 %'],

@@ -18,13 +18,17 @@ export function nanosecondsText(value: number): string {
   return scaled(value, 1000, ['ns', 'µs', 'ms', 's']);
 }
 
-/** `12.3 s`, `4 min 05 s`, `1 h 02 min`. */
+/** `12.3 s`, `4 min 05 s`, `20 min`, `1 h 02 min`. */
 export function durationText(ms: number): string {
   const seconds = ms / 1000;
   if (seconds < 60) return `${significant(seconds)} s`;
   const minutes = Math.floor(seconds / 60);
-  if (minutes < 60) return `${minutes} min ${pad(Math.floor(seconds % 60))} s`;
-  return `${Math.floor(minutes / 60)} h ${pad(minutes % 60)} min`;
+  if (minutes < 60) return parts(minutes, 'min', Math.floor(seconds % 60), 's');
+  return parts(Math.floor(minutes / 60), 'h', minutes % 60, 'min');
+}
+
+function parts(large: number, largeUnit: string, small: number, smallUnit: string): string {
+  return small === 0 ? `${large} ${largeUnit}` : `${large} ${largeUnit} ${pad(small)} ${smallUnit}`;
 }
 
 export function percentText(share: number): string {
