@@ -50,7 +50,9 @@ export async function tracing(rig: Rig, turns: Turns): Promise<Measurement[]> {
     const at = control.offsets.smmus[0]!;
     const { config } = machine.smmus[0]!;
     const stalls = control.stalls(at, config.idr).range(0, at.slots.length);
-    const bare = new make(config, rig.spaces, { record() {} }, stalls);
+    // The place of a lane that is not there.
+    const workspace = rig.view.workspaceOf(0, 1);
+    const bare = new make(config, rig.spaces, { record() {} }, stalls, workspace);
     // Tells the TBU the registers.
     new TbuGuard(control, at, at.slots[0]!, bare, rig.view.smmuLimit(0, '')).begin();
     const contestants = [list, misses].flatMap((accesses) =>

@@ -6,11 +6,13 @@
  * for its regime, with the permissions of both stages ANDed at fill, so that a hit is one compare and one bit test.
  *
  * Direct-mapped, because which way of a set hits is a branch that the host cannot predict: a four-way TLB alone
- * costs 4 to 8 ns more. Typed arrays and no objects, because a hit then touches three lines of memory and allocates nothing.
+ * costs 4 to 8 ns more. Typed arrays and no objects, because a hit then touches two lines of memory and allocates nothing.
  */
 import type { SecurityState } from '../../arch/security.js';
 import type { Transaction } from '../transaction.js';
 import {
+  FIRST_ANSWER_BYTES,
+  FIRST_ANSWERS,
   FIRST_ATTRIBUTES_SHIFT,
   FIRST_BASE,
   FIRST_BYTES,
@@ -19,15 +21,16 @@ import {
   FIRST_PAGE_HI,
   FIRST_PAGE_LO,
   FIRST_REGIME_SHIFT,
-  FIRST_SLOT_BYTES,
   FIRST_SLOTS,
+  FIRST_TAG_BYTES,
   PAGE_HI_TTB1,
 } from './kernel-layout.js';
 import type { StreamContext } from './stream-context.js';
 
 const SLOT_MASK = FIRST_SLOTS - 1;
-const SLOT_DOUBLES = FIRST_SLOT_BYTES / 8;
-const SLOT_WORDS = FIRST_SLOT_BYTES / 4;
+const TAG_WORDS = FIRST_TAG_BYTES / 4;
+const ANSWER_DOUBLES = FIRST_ANSWER_BYTES / 8;
+const ANSWER_WORDS = FIRST_ANSWER_BYTES / 4;
 const LO = FIRST_PAGE_LO / 4;
 const HI = FIRST_PAGE_HI / 4;
 const BASE = FIRST_BASE / 8;
@@ -47,17 +50,19 @@ export class FirstLevel {
   /** What look-ups go by: the own streams, or none after an invalidation, which so costs one store. */
   #streams = NO_STREAMS;
   readonly #ownStreams: (StreamContext | undefined)[] = new Array(STREAMS).fill(undefined);
-  /** The slots: pages and flags. */
-  readonly #words: Int32Array;
-  /** The same memory, for the physical addresses of the pages. */
+  readonly #tags: Int32Array;
+  /** Of each slot the physical address of the page; the same memory as words, for the flags. */
   readonly #doubles: Float64Array;
+  readonly #words: Int32Array;
   /** There may be what an invalidation took. */
   #stale = false;
 
   /** @param memory of FIRST_BYTES, which a kernel fills as well. */
   constructor(memory: ArrayBufferLike = new ArrayBuffer(FIRST_BYTES), offset = 0) {
-    this.#doubles = new Float64Array(memory, offset, FIRST_BYTES / 8);
-    this.#words = new Int32Array(memory, offset, FIRST_BYTES / 4);
+    const answers = offset + FIRST_ANSWERS;
+    this.#tags = new Int32Array(memory, offset, FIRST_SLOTS * TAG_WORDS);
+    this.#doubles = new Float64Array(memory, answers, FIRST_SLOTS * ANSWER_DOUBLES);
+    this.#words = new Int32Array(memory, answers, FIRST_SLOTS * ANSWER_WORDS);
     this.dropPages();
   }
 
@@ -76,14 +81,14 @@ export class FirstLevel {
   translate(txn: Transaction, context: StreamContext, need: number): boolean {
     const hi = txn.iovaHi;
     const pageLo = (txn.iovaLo >>> 12) | (hi << 20);
-    const at = (pageLo & SLOT_MASK) * SLOT_WORDS;
+    const slot = pageLo & SLOT_MASK;
     // Addresses of the TTB1 half and with a tag are none here: they wait for the second level, after the checks of those.
     if (
-      this.#words[at + LO] !== pageLo ||
-      this.#words[at + HI] !== ((hi >>> 12) | (context.tag << REGIME_SHIFT))
+      this.#tags[slot * TAG_WORDS + LO] !== pageLo ||
+      this.#tags[slot * TAG_WORDS + HI] !== ((hi >>> 12) | (context.tag << REGIME_SHIFT))
     )
       return false;
-    if ((this.#words[at + FLAGS]! & need) === 0) return false;
+    if ((this.#words[slot * ANSWER_WORDS + FLAGS]! & need) === 0) return false;
     this.answer(txn, context);
     return true;
   }
@@ -91,8 +96,8 @@ export class FirstLevel {
   /** Answers an access of which the page is known to be here, as the kernel leaves it. */
   answer(txn: Transaction, context: StreamContext): void {
     const slot = ((txn.iovaLo >>> 12) | (txn.iovaHi << 20)) & SLOT_MASK;
-    const flags = this.#words[slot * SLOT_WORDS + FLAGS]!;
-    txn.pa = this.#doubles[slot * SLOT_DOUBLES + BASE]! + (txn.iovaLo & 0xfff);
+    const flags = this.#words[slot * ANSWER_WORDS + FLAGS]!;
+    txn.pa = this.#doubles[slot * ANSWER_DOUBLES + BASE]! + (txn.iovaLo & 0xfff);
     txn.space = ((flags >>> SPACE_SHIFT) & 1) as SecurityState;
     txn.translationAttributes = flags >>> ATTRIBUTES_SHIFT;
     txn.overrides = context.ste.overrides;
@@ -117,20 +122,20 @@ export class FirstLevel {
   ): void {
     if ((pageHi & PAGE_HI_TTB1) !== 0) return;
     const slot = pageLo & SLOT_MASK;
-    this.#words[slot * SLOT_WORDS + LO] = pageLo;
-    this.#words[slot * SLOT_WORDS + HI] = pageHi | (context.tag << REGIME_SHIFT);
-    this.#doubles[slot * SLOT_DOUBLES + BASE] = outPage * 4096;
-    this.#words[slot * SLOT_WORDS + FLAGS] =
+    this.#tags[slot * TAG_WORDS + LO] = pageLo;
+    this.#tags[slot * TAG_WORDS + HI] = pageHi | (context.tag << REGIME_SHIFT);
+    this.#doubles[slot * ANSWER_DOUBLES + BASE] = outPage * 4096;
+    this.#words[slot * ANSWER_WORDS + FLAGS] =
       allowed | (space << SPACE_SHIFT) | (attributes << ATTRIBUTES_SHIFT);
   }
 
   /** Drops whatever is in the slot of a page. */
   dropPage(pageLo: number): void {
-    this.#words[(pageLo & SLOT_MASK) * SLOT_WORDS + HI] = EMPTY;
+    this.#tags[(pageLo & SLOT_MASK) * TAG_WORDS + HI] = EMPTY;
   }
 
   dropPages(): void {
-    for (let slot = 0; slot < FIRST_SLOTS; slot++) this.#words[slot * SLOT_WORDS + HI] = EMPTY;
+    this.#tags.fill(EMPTY);
   }
 
   dropStreams(): void {

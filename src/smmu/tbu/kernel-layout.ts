@@ -13,15 +13,18 @@ export const FAULT_ADDR_SIZE = -3;
 export const FAULT_ACCESS = -4;
 export const FAULT_PERMISSION = -5;
 
-// The first level (first-level.ts), which a kernel's TLB has right before it: slots of 32 bytes, half of a cache line.
+// The first level (first-level.ts), which a kernel's TLB has right before it: tags, side by side so that they are soon
+// cleared, and then what they stand for.
 export const FIRST_SLOTS = 4096;
-export const FIRST_SLOT_BYTES = 32;
+export const FIRST_TAG_BYTES = 8;
 /** Low and high word of a page number, and in the high one the regime's number above it. */
 export const FIRST_PAGE_LO = 0;
 export const FIRST_PAGE_HI = 4;
-export const FIRST_BASE = 8;
-export const FIRST_FLAGS = 16;
-export const FIRST_BYTES = FIRST_SLOTS * FIRST_SLOT_BYTES;
+export const FIRST_ANSWERS = FIRST_SLOTS * FIRST_TAG_BYTES;
+export const FIRST_ANSWER_BYTES = 16;
+export const FIRST_BASE = 0;
+export const FIRST_FLAGS = 8;
+export const FIRST_BYTES = FIRST_ANSWERS + FIRST_SLOTS * FIRST_ANSWER_BYTES;
 export const FIRST_REGIME_SHIFT = 20;
 /** In the high word of a slot with nothing that may be found. */
 export const FIRST_EMPTY = -1;

@@ -26,6 +26,8 @@ import {
   FAULT_PERMISSION,
   FAULT_TRANSLATION,
   FILLED,
+  FIRST_ANSWER_BYTES,
+  FIRST_ANSWERS,
   FIRST_ATTRIBUTES_SHIFT,
   FIRST_BASE,
   FIRST_BYTES,
@@ -34,8 +36,8 @@ import {
   FIRST_PAGE_HI,
   FIRST_PAGE_LO,
   FIRST_REGIME_SHIFT,
-  FIRST_SLOT_BYTES,
   FIRST_SLOTS,
+  FIRST_TAG_BYTES,
   FOUND,
   FREE,
   GLOBAL,
@@ -180,29 +182,31 @@ function listSizes(tlb: usize): void {
   setWord(tlb, SIZE_COUNT, count);
 }
 
-function firstSlot(tlb: usize, page: u32): usize {
-  return tlb - FIRST_BYTES + <usize>(page & (FIRST_SLOTS - 1)) * FIRST_SLOT_BYTES;
+function firstTag(tlb: usize, page: u32): usize {
+  return tlb - FIRST_BYTES + <usize>(page & (FIRST_SLOTS - 1)) * FIRST_TAG_BYTES;
 }
 
 /** The first level is a subset of the second: drops what may be there of an entry of 2^bits bytes. */
 function dropFirst(tlb: usize, first: u32, bits: u32): void {
   const pages = min<u64>(below(bits - 12) + 1, FIRST_SLOTS);
   for (let page: u32 = 0; page < <u32>pages; page++) {
-    store<i32>(firstSlot(tlb, first + page) + FIRST_PAGE_HI, FIRST_EMPTY);
+    store<i32>(firstTag(tlb, first + page) + FIRST_PAGE_HI, FIRST_EMPTY);
   }
 }
 
 /** Puts a page into the first level, where the TBU finds the answer. */
 function fillFirst(tlb: usize, context: usize, entry: usize, page: u64, permissions: u32): void {
-  const slot = firstSlot(tlb, <u32>page);
+  const tag = firstTag(tlb, <u32>page);
   const hi = <u32>(page >> 32);
-  store<u32>(slot + FIRST_PAGE_LO, <u32>page);
+  store<u32>(tag + FIRST_PAGE_LO, <u32>page);
   // Pages of the TTB1 half are only answered here, not found.
   const known = hi | (word(context, REGIME_NUMBER) << FIRST_REGIME_SHIFT);
-  store<u32>(slot + FIRST_PAGE_HI, hi & PAGE_HI_TTB1 ? FIRST_EMPTY : known);
-  store<f64>(slot + FIRST_BASE, <f64>(<i64>throughEntry(entry, page << 12)));
+  store<u32>(tag + FIRST_PAGE_HI, hi & PAGE_HI_TTB1 ? FIRST_EMPTY : known);
+  const slot = <usize>(<u32>page & (FIRST_SLOTS - 1));
+  const answer = tlb - FIRST_BYTES + FIRST_ANSWERS + slot * FIRST_ANSWER_BYTES;
+  store<f64>(answer + FIRST_BASE, <f64>(<i64>throughEntry(entry, page << 12)));
   const attributes = word(entry, SPACES_ATTRIBUTES) >> ATTRIBUTES_SHIFT;
-  store<u32>(slot + FIRST_FLAGS, permissions | (attributes << FIRST_ATTRIBUTES_SHIFT));
+  store<u32>(answer + FIRST_FLAGS, permissions | (attributes << FIRST_ATTRIBUTES_SHIFT));
 }
 
 /** Takes the oldest entry out: its chain, its place in the order, its size. */
