@@ -20,7 +20,7 @@ import {
   DESC_UXN,
   DESC_UXNTABLE,
   DESC_VALID,
-} from '../arch/descriptors.js';
+} from '../arch/descriptor-masks.js';
 import { outputAddress } from '../smmu/tbu/descriptor-bits.js';
 import type { TranslationTable } from '../smmu/tbu/table.js';
 import { hex } from './text.js';

@@ -2,7 +2,7 @@
  * A translation as text, to be read by people and pasted into a bug report: one line for each thing that the SMMU
  * looked at, with its address, its value, what it means and the section that says so.
  */
-import { DESC_AF, DESC_DIRTY } from '../arch/descriptors.js';
+import { DESC_AF, DESC_DIRTY } from '../arch/descriptor-masks.js';
 import { EVENTS, formatEvent } from '../arch/events.js';
 import type { Layout } from '../arch/layout.js';
 import { BANKS } from '../arch/registers.js';

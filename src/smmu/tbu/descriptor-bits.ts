@@ -1,5 +1,5 @@
 /** Arithmetic on addresses and descriptors in two 32-bit halves, without allocation (DDI 0487 D8.2, D8.3). */
-import { DESC_APTABLE0, DESC_APTABLE1, DESC_PXNTABLE, DESC_UXNTABLE } from '../../arch/descriptors.js';
+import { DESC_APTABLE0, DESC_APTABLE1, DESC_PXNTABLE, DESC_UXNTABLE } from '../../arch/descriptor-masks.js';
 import type { TranslationTable } from './table.js';
 
 /** High-word bits of a table descriptor that hold for all below it, unless HADx disables them. */

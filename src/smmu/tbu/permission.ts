@@ -13,7 +13,7 @@ import {
   DESC_S2AP_W,
   DESC_UXN,
   DESC_UXNTABLE,
-} from '../../arch/descriptors.js';
+} from '../../arch/descriptor-masks.js';
 import type { Cd } from './cd.js';
 
 export const UNPRIV_READ = 1 << 0;

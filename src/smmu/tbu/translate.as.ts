@@ -8,6 +8,20 @@
  * entries are there for what the walk has come to.
  */
 import {
+  DESC_AF,
+  DESC_AP1,
+  DESC_AP2,
+  DESC_APTABLE0,
+  DESC_APTABLE1,
+  DESC_NG,
+  DESC_PXN,
+  DESC_PXNTABLE,
+  DESC_TABLE_OR_PAGE,
+  DESC_UXN,
+  DESC_UXNTABLE,
+  DESC_VALID,
+} from '../../arch/descriptor-masks.js';
+import {
   ATTRIBUTES_S2MEMATTR_SHIFT,
   ATTRIBUTES_S2SH_SHIFT,
   ATTRIBUTES_SH_SHIFT,
@@ -101,10 +115,6 @@ import {
 
 /** Bits [47:12] of a descriptor: its address, in the formats that are plain. */
 const ADDRESS: u64 = 0xffff_ffff_f000;
-const VALID: u64 = 1;
-const TABLE_OR_PAGE: u64 = 2;
-const AF: u64 = 1 << 10;
-const NG: u64 = 1 << 11;
 /** What stage 2 has to permit for a stage 1 descriptor to be read. */
 const READ: u32 = 0b1001;
 const ALL: u32 = 0x3f;
@@ -327,13 +337,14 @@ function walk(tlb: usize, context: usize, table: usize, input: u64, nested: bool
     leafLevel = level;
     if (at - start >= bytes) return failed(NOT_PLAIN);
     const descriptor = atomic.load<u64>(<usize>(at + delta));
-    if (!(descriptor & VALID)) return failed(FAULT_TRANSLATION);
-    if (level === 3 || !(descriptor & TABLE_OR_PAGE)) {
-      if (level === 3 ? !(descriptor & TABLE_OR_PAGE) : level < lowestBlock) return failed(FAULT_TRANSLATION);
+    if (!(descriptor & DESC_VALID)) return failed(FAULT_TRANSLATION);
+    if (level === 3 || !(descriptor & DESC_TABLE_OR_PAGE)) {
+      if (level === 3 ? !(descriptor & DESC_TABLE_OR_PAGE) : level < lowestBlock)
+        return failed(FAULT_TRANSLATION);
       const within = below(shift);
       output = (descriptor & ADDRESS & ~within) | (input & within);
       if (output >= pair(table, TABLE_OUTPUT_LIMIT)) return failed(FAULT_ADDR_SIZE);
-      if (!(descriptor & AF) && shape & SHAPE_AF_FAULTS) return failed(FAULT_ACCESS);
+      if (!(descriptor & DESC_AF) && shape & SHAPE_AF_FAULTS) return failed(FAULT_ACCESS);
       leafBits = shift;
       tableFlags = shape & SHAPE_HIERARCHICAL ? flags : 0;
       return descriptor;
@@ -428,19 +439,21 @@ export function translate(tlb: usize, context: usize, inputLo: u32, inputHi: u32
     return failure;
   }
   // AP[1], AP[2], UXN and PXN, after what the tables above take away.
-  const flags = tableFlags;
+  const lo = <u32>descriptor;
+  const hi = <u32>(descriptor >> 32);
+  const tables = <u32>(tableFlags >> 32);
   const access =
-    (<u32>((descriptor >> 6) & ~(flags >> 61)) & 1) |
-    ((<u32>((descriptor >> 7) | (flags >> 62)) & 1) << 1) |
-    ((<u32>((descriptor >> 54) | (flags >> 60)) & 1) << 2) |
-    ((<u32>((descriptor >> 53) | (flags >> 59)) & 1) << 3);
+    <u32>((lo & DESC_AP1) !== 0 && (tables & DESC_APTABLE0) === 0) |
+    ((<u32>((lo & DESC_AP2) !== 0 || (tables & DESC_APTABLE1) !== 0)) << 1) |
+    ((<u32>((hi & DESC_UXN) !== 0 || (tables & DESC_UXNTABLE) !== 0)) << 2) |
+    ((<u32>((hi & DESC_PXN) !== 0 || (tables & DESC_PXNTABLE) !== 0)) << 3);
   let permissions: u32 = load<u8>(context + (STAGE1_PERMISSIONS << 2) + access);
   if (!(permissions & need)) {
     if (nested) return NOT_PLAIN;
     countReads(tlb, shape);
     return FAULT_PERMISSION;
   }
-  const global = descriptor & NG ? 0 : word(context, GLOBAL);
+  const global = descriptor & DESC_NG ? 0 : word(context, GLOBAL);
   const tag =
     regime | global | (leafBits << TAG_LEAF_SHIFT) | granuleTag(shape) | ((leafLevel + 1) << TAG_LEVEL_SHIFT);
   let attributes =

@@ -3,7 +3,14 @@
  * is plain, and says so where it is not. What is plain is decided here, once for each stream's context: Non-secure VMSAv8-64
  * tables in the memory that the kernel works in, without hardware updates. A miss costs about a third so.
  */
-import { DESC_AP1, DESC_AP2, DESC_PXN, DESC_S2AP_R, DESC_S2AP_W, DESC_UXN } from '../../arch/descriptors.js';
+import {
+  DESC_AP1,
+  DESC_AP2,
+  DESC_PXN,
+  DESC_S2AP_R,
+  DESC_S2AP_W,
+  DESC_UXN,
+} from '../../arch/descriptor-masks.js';
 import { NON_SECURE } from '../../arch/security.js';
 import type { MemoryWindow, PhysicalAddressSpace } from '../../memory/address-space.js';
 import type { Workspace } from '../../memory/guest-memory.js';

@@ -16,7 +16,7 @@ import {
   DESC_NSTABLE,
   DESC_TABLE_OR_PAGE,
   DESC_VALID,
-} from '../../arch/descriptors.js';
+} from '../../arch/descriptor-masks.js';
 import {
   CLASS_IN,
   CLASS_TT,
