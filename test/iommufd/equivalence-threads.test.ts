@@ -3,15 +3,16 @@
  * SMMU each and once with an accelerated SMMU each on one physical SMMU. What one guest sees depends on nothing that the other
  * does, and not on how it is translated for.
  *
- * SMMULATOR_RUNS is the number of programs for each size of the caches.
+ * SMMULATOR_RUNS is the number of programs for each size of the caches, SMMULATOR_MINUTES the time for it, whatever the number.
  */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { lengthOfProperty } from '../length-of-property.js';
 import { GUESTS } from './bench.js';
 import { GuestSoftware, type Life, randomLife } from './guest-program.js';
 import { ThreadedMachine } from './threaded-world.js';
 
-const RUNS = Number(process.env.SMMULATOR_RUNS ?? 6);
+const { check, timeout } = lengthOfProperty(6, 10_000);
 const STEPS = 40;
 
 const lives = fc.tuple(randomLife(STEPS), randomLife(STEPS));
@@ -28,7 +29,7 @@ async function live(machine: ThreadedMachine, guest: number, { global, steps }: 
 describe('accelerated and emulated, in threads', () => {
   test.each([0, 3, Number.POSITIVE_INFINITY])(
     'random programs of two guests at a time agree, caches of %d entries',
-    { timeout: 60_000 + RUNS * 10_000 },
+    { timeout },
     async (cache) => {
       let machines: readonly ThreadedMachine[] = [];
       const close = async () => {
@@ -54,19 +55,17 @@ describe('accelerated and emulated, in threads', () => {
           ).toBe(0);
         }
       };
+      const property = fc.asyncProperty(lives, async (both) => {
+        try {
+          await agree(both);
+        } catch (error) {
+          // The next one begins with machines that know nothing of this.
+          await close();
+          throw error;
+        }
+      });
       try {
-        await fc.assert(
-          fc.asyncProperty(lives, async (both) => {
-            try {
-              await agree(both);
-            } catch (error) {
-              // The next one begins with machines that know nothing of this.
-              await close();
-              throw error;
-            }
-          }),
-          { numRuns: RUNS },
-        );
+        await check((limits) => fc.assert(property, limits));
       } finally {
         await close();
       }
