@@ -22,6 +22,8 @@ export interface PhysicalAddressSpace {
   load(pa: number, into: Int32Array, count: number): boolean;
   /** The contiguous memory around an address, for a kernel in the same Wasm memory that reads there itself. */
   window?(pa: number): MemoryWindow | undefined;
+  /** Byte offset in a Wasm memory of a range that lies there in one piece; 0, where nothing of the guest's is, otherwise. */
+  placeIn?(memory: WasmMemory, pa: number, sizeBytes: number): number;
   /** Whether some accesses are refused that a window would let pass. */
   readonly hasFaults?: boolean;
   /** Stores one 64-bit word with single-copy atomicity. `pa` is 8-byte aligned. */

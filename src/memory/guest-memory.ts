@@ -7,7 +7,8 @@
 import { reserveMemory, WASM_PAGE_BYTES, type WasmMemory } from './kernel.js';
 import { MappedSpace } from './mapped-space.js';
 import { flatten, type MemoryRegionSpec, type PlacedRegion, place } from './placement.js';
-import { CHUNK_BYTES, reservedBytes, Slab, THREADS_MAX } from './slab.js';
+import { reservedBytes, Slab } from './slab.js';
+import { CHUNK_BYTES, THREADS_MAX } from './slab-layout.js';
 
 /** What another thread needs to attach. Cloneable; posting it shares the memory. */
 export interface GuestMemoryHandle {

@@ -5,6 +5,7 @@
  * `scripts/kernel.mjs` compiles this file into `kernel.generated.ts`. Every slab has an instance of its own, per thread.
  * The kernel holds no state and checks no bounds beyond Wasm's own: placement is the business of `mapped-space.ts`.
  */
+import { CHUNK_SHIFT, DIRTY_OFFSET, WHOLE_WORDS_BYTES } from './slab-layout.js';
 
 /** Loads `count` words at `src`, each single-copy atomic, into thread-private scratch at `dst`. */
 export function loadWords(src: usize, dst: usize, count: i32): void {
@@ -30,4 +31,29 @@ export function compareAndSwap(dst: usize, oldLo: u32, oldHi: u32, newLo: u32, n
 /** Copies `n` bytes; the ranges may overlap. */
 export function copy(dst: usize, src: usize, n: usize): void {
   memory.copy(dst, src, n);
+}
+
+/** Records that a range was written. A chunk already marked is only read, so that threads do not fight for its line. */
+function touch(offset: usize, n: u32): void {
+  const last = (offset + n - 1) >> CHUNK_SHIFT;
+  for (let chunk = offset >> CHUNK_SHIFT; chunk <= last; chunk++) {
+    const mark = <usize>DIRTY_OFFSET + chunk;
+    if (!load<u8>(mark)) store<u8>(mark, 1);
+  }
+}
+
+/** Takes 1 to 4096 bytes out of guest memory: aligned words of up to 64 bytes and aligned 32-bit words without tearing. */
+export function read(dst: usize, src: usize, n: u32): void {
+  if (n <= <u32>WHOLE_WORDS_BYTES && !((<u32>src | n) & 7)) loadWords(src, dst, <i32>(n >> 3));
+  else if (n === 4 && !(src & 3)) store<u32>(dst, atomic.load<u32>(src));
+  else memory.copy(dst, src, n);
+}
+
+/** The counterpart of `read`, with the same promise: software that writes a descriptor writes it whole. */
+export function write(dst: usize, src: usize, n: u32): void {
+  touch(dst, n);
+  if (n <= <u32>WHOLE_WORDS_BYTES && !((<u32>dst | n) & 7)) {
+    for (let i: u32 = 0; i < n; i += 8) atomic.store<u64>(dst + i, load<u64>(src + i));
+  } else if (n === 4 && !(dst & 3)) atomic.store<u32>(dst, load<u32>(src));
+  else memory.copy(dst, src, n);
 }

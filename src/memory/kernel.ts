@@ -16,6 +16,8 @@ export interface Kernel {
   store64(dst: number, lo: number, hi: number): void;
   compareAndSwap(dst: number, oldLo: number, oldHi: number, newLo: number, newHi: number): 1 | 0;
   copy(dst: number, src: number, sizeBytes: number): void;
+  read(dst: number, src: number, sizeBytes: number): void;
+  write(dst: number, src: number, sizeBytes: number): void;
 }
 
 /** A compiled kernel; `Exports` is what its instances export. */

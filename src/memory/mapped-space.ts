@@ -12,6 +12,7 @@ import {
   type InjectedFault,
   InjectedFaults,
 } from './injected-faults.js';
+import type { WasmMemory } from './kernel.js';
 import type { Piece } from './placement.js';
 import { SCRATCH_WORDS, type Slab } from './slab.js';
 
@@ -60,6 +61,12 @@ export class MappedSpace implements PhysicalAddressSpace {
     if (piece < 0) return undefined;
     const { memory } = this.slabs[piece];
     return { memory, start: this.starts[piece], end: this.ends[piece], delta: this.deltas[piece] };
+  }
+
+  placeIn(memory: WasmMemory, pa: number, sizeBytes: number): number {
+    const piece = this.locate(pa);
+    if (piece < 0 || pa + sizeBytes > this.ends[piece] || this.slabs[piece].memory !== memory) return 0;
+    return pa + this.deltas[piece];
   }
 
   get hasFaults(): boolean {

@@ -2,7 +2,8 @@
  * Where regions lie: cutting regions into pieces over slabs, and folding a priority order of regions into one
  * sorted table without overlaps. Both run when a machine starts, never in an access.
  */
-import { CHUNK_BYTES, reservedBytes, SLAB_BYTES_MAX } from './slab.js';
+import { reservedBytes } from './slab.js';
+import { CHUNK_BYTES, SLAB_BYTES_MAX } from './slab-layout.js';
 
 export interface MemoryRegionSpec {
   readonly id: string;

@@ -10,25 +10,22 @@
  * Hosts are little-endian, as every platform of Node is; so is the guest.
  */
 import { instantiateKernel, type Kernel, type WasmMemory } from './kernel.js';
+import {
+  BOUNCE_BYTES,
+  BOUNCE_OFFSET,
+  CHUNK_BYTES,
+  CHUNK_SHIFT,
+  DIRTY_OFFSET,
+  SCRATCH_BYTES,
+  SLAB_BYTES_MAX,
+  THREADS_MAX,
+  WHOLE_WORDS_BYTES,
+} from './slab-layout.js';
 
-export const THREADS_MAX = 256;
-/** The bound of 32-bit Wasm: 65536 pages. */
-export const SLAB_BYTES_MAX = 0x1_0000_0000;
-/** What a thread may hold on its way between guest memory and a DMA master. */
-export const BOUNCE_BYTES = 4096;
-/** Pieces of regions begin at a chunk, and a chunk is what `clear` zeroes. */
-export const CHUNK_BYTES = 0x10000;
-/** Words that one call of the kernel loads at most. A slot is 512 bytes, so no two threads share a cache line. */
-export const SCRATCH_WORDS = 64;
+/** Words that one call of the kernel loads at most. */
+export const SCRATCH_WORDS = SCRATCH_BYTES / 8;
 
-const CHUNK_SHIFT = 16;
-const SCRATCH_BYTES = SCRATCH_WORDS * 8;
-const DIRTY_OFFSET = THREADS_MAX * SCRATCH_BYTES;
-const DIRTY_BYTES = SLAB_BYTES_MAX / CHUNK_BYTES;
-const BOUNCE_OFFSET = DIRTY_OFFSET + DIRTY_BYTES;
-
-/** Up to here a loop over words or bytes beats the view object that a bulk copy needs. */
-const WORD_LOOP_BYTES_MAX = 64;
+/** Up to here a loop over bytes beats the view object that a bulk copy needs. */
 const BYTE_LOOP_BYTES_MAX = 32;
 
 /** Bytes at the start of a slab that are neither guest memory nor workspace; a multiple of CHUNK_BYTES. */
@@ -64,7 +61,7 @@ export class Slab {
     this.scratchOffset = threadIndex * SCRATCH_BYTES;
     this.scratch = new Int32Array(buffer, this.scratchOffset, SCRATCH_WORDS * 2);
     this.scratchBytes = new Uint8Array(buffer, this.scratchOffset, SCRATCH_BYTES);
-    this.dirty = new Uint8Array(buffer, DIRTY_OFFSET, DIRTY_BYTES);
+    this.dirty = new Uint8Array(buffer, DIRTY_OFFSET, SLAB_BYTES_MAX / CHUNK_BYTES);
   }
 
   /** Records that a range was written. A chunk already marked is only read, so that threads do not fight for its line. */
@@ -114,13 +111,10 @@ export class Slab {
 
   /** Aligned words of up to 64 bytes and aligned 32-bit words are read without tearing, longer ranges as they come. */
   read(offset: number, into: Uint8Array, at: number, sizeBytes: number): void {
-    const bounces = into === this.bounce && at + sizeBytes <= BOUNCE_BYTES;
-    if (sizeBytes <= WORD_LOOP_BYTES_MAX && ((offset | sizeBytes) & 7) === 0) {
-      // Straight into the bounce buffer: 64 bytes cost 10 ns, through the scratch words 80.
-      if (bounces) {
-        this.kernel.loadWords(offset, this.bounceOffset + at, sizeBytes >>> 3);
-        return;
-      }
+    // Straight into the bounce buffer: 64 bytes cost 10 ns, through the scratch words 80.
+    if (into === this.bounce && at + sizeBytes <= BOUNCE_BYTES) {
+      this.kernel.read(this.bounceOffset + at, offset, sizeBytes);
+    } else if (sizeBytes <= WHOLE_WORDS_BYTES && ((offset | sizeBytes) & 7) === 0) {
       this.kernel.loadWords(offset, this.scratchOffset, sizeBytes >>> 3);
       for (let i = 0; i < sizeBytes; i++) into[at + i] = this.scratchBytes[i];
     } else if (sizeBytes === 4 && (offset & 3) === 0) {
@@ -131,8 +125,6 @@ export class Slab {
       into[at + 3] = word >>> 24;
     } else if (sizeBytes <= BYTE_LOOP_BYTES_MAX) {
       for (let i = 0; i < sizeBytes; i++) into[at + i] = this.bytes[offset + i];
-    } else if (bounces) {
-      this.kernel.copy(this.bounceOffset + at, offset, sizeBytes);
     } else {
       into.set(this.bytes.subarray(offset, offset + sizeBytes), at);
     }
@@ -140,8 +132,12 @@ export class Slab {
 
   /** The counterpart of `read`, with the same promise: software that writes a descriptor writes it whole. */
   write(offset: number, from: Uint8Array, at: number, sizeBytes: number): void {
+    if (from === this.bounce && at + sizeBytes <= BOUNCE_BYTES) {
+      this.kernel.write(offset, this.bounceOffset + at, sizeBytes);
+      return;
+    }
     this.touch(offset, sizeBytes);
-    if (sizeBytes <= WORD_LOOP_BYTES_MAX && ((offset | sizeBytes) & 7) === 0) {
+    if (sizeBytes <= WHOLE_WORDS_BYTES && ((offset | sizeBytes) & 7) === 0) {
       for (let i = 0; i < sizeBytes; i += 8) {
         this.kernel.store64(offset + i, wordAt(from, at + i), wordAt(from, at + i + 4));
       }
@@ -149,8 +145,6 @@ export class Slab {
       Atomics.store(this.words, offset >>> 2, wordAt(from, at));
     } else if (sizeBytes <= BYTE_LOOP_BYTES_MAX) {
       for (let i = 0; i < sizeBytes; i++) this.bytes[offset + i] = from[at + i];
-    } else if (from === this.bounce && at + sizeBytes <= BOUNCE_BYTES) {
-      this.kernel.copy(offset, this.bounceOffset + at, sizeBytes);
     } else {
       this.bytes.set(from.subarray(at, at + sizeBytes), offset);
     }

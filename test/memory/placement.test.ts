@@ -2,7 +2,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { flatten, place } from '../../src/memory/placement.js';
-import { reservedBytes, SLAB_BYTES_MAX } from '../../src/memory/slab.js';
+import { reservedBytes } from '../../src/memory/slab.js';
+import { SLAB_BYTES_MAX } from '../../src/memory/slab-layout.js';
 
 const GIB = 2 ** 30;
 

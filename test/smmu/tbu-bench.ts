@@ -22,6 +22,8 @@ export const LOG2SIZE = 6;
 const QUEUE_LOG2 = 7;
 /** Memory at the top of a 52-bit address space. */
 export const HIGH = 2 ** 51;
+/** Memory within 48 bits, in another region than the rest. */
+export const FAR = 2 ** 44;
 export const RAM_BYTES = 32 * 2 ** 20;
 
 type Fields<P> = Partial<Record<keyof P, number | bigint>>;
@@ -91,6 +93,7 @@ function freshMemory(): GuestMemory {
   if (shared !== undefined) shared.clear();
   const regions = [
     { id: 'ram', base: 0, sizeBytes: RAM_BYTES },
+    { id: 'far', base: FAR, sizeBytes: 2 ** 20 },
     { id: 'high', base: HIGH, sizeBytes: 2 ** 20 },
     { id: 'secure', base: 0, sizeBytes: RAM_BYTES },
   ];
@@ -101,6 +104,8 @@ function freshMemory(): GuestMemory {
 /** A bench owns the file's guest memory from its making until the next one is made. */
 export class TbuBench {
   readonly spaces: readonly [MappedSpace, MappedSpace];
+  /** Beside guest memory, where a kernel moves data to and from. */
+  readonly bounce: Uint8Array;
   readonly smmu: Smmu;
   /** The last access, with all that came of it. */
   readonly transaction = new Transaction();
@@ -109,7 +114,8 @@ export class TbuBench {
 
   constructor(options: BenchOptions = {}) {
     const memory = freshMemory();
-    this.spaces = [memory.space(['ram', 'high']), memory.space(['secure'])];
+    this.bounce = memory.bounce;
+    this.spaces = [memory.space(['ram', 'far', 'high']), memory.space(['secure'])];
     const idr = { ...FULL_IDR, ...options.idr };
     const { tlb = Number.POSITIVE_INFINITY, configCache = Number.POSITIVE_INFINITY } = options;
     const config = { id: 'smmu0', idr, tlb, configCache, ...options.caches };

@@ -6,6 +6,7 @@ import { NON_SECURE } from '../../arch/security.js';
 import type { AccessPort } from '../../devices/dma-master.js';
 import type { DeviceInstance } from '../../machine/types.js';
 import type { PhysicalAddressSpace } from '../../memory/address-space.js';
+import type { DirectStream } from '../../smmu/tbu/direct-stream.js';
 import type { Tbu } from '../../smmu/tbu/tbu.js';
 import { ABORT, OK, type Outcome, RAZ_WI, STALL, Transaction } from '../../smmu/transaction.js';
 import type { AddressSpaces } from '../shared/shared-machine.js';
@@ -41,19 +42,29 @@ export class TranslatedPort extends DevicePort {
   readonly #tbu: Tbu;
   readonly #spaces: AddressSpaces;
   readonly #transaction = new Transaction();
+  /** The thread's bounce buffer, and where it lies in its memory: into it and out of it data are moved directly. */
+  readonly #bounce: Uint8Array;
+  readonly #bounceAt: number;
+  readonly #direct: DirectStream | undefined;
 
   constructor(device: DeviceInstance, lane: LaneTbu) {
     super();
     this.#lane = lane;
     this.#tbu = lane.tbu;
     this.#spaces = lane.spaces;
+    this.#bounce = lane.bounce;
+    this.#bounceAt = lane.bounce.byteOffset;
     this.#transaction.StreamID = device.StreamID;
     this.#transaction.SEC_SID = device.SEC_SID;
     // A Secure stream's accesses are to the Secure PA space unless a translation says otherwise.
     this.#transaction.ns = device.SEC_SID === NON_SECURE;
+    this.#direct = lane.tbu.direct(this.#transaction);
   }
 
   read(lo: number, hi: number, into: Uint8Array, offset: number, sizeBytes: number): Outcome {
+    if (into === this.#bounce && this.stalledAt === undefined && this.#direct !== undefined) {
+      if (this.#direct.read(lo, hi, this.#bounceAt + offset, sizeBytes)) return OK;
+    }
     const outcome = this.#translate(lo, hi, false);
     if (outcome === OK) {
       const { pa, space } = this.#transaction;
@@ -64,6 +75,9 @@ export class TranslatedPort extends DevicePort {
   }
 
   write(lo: number, hi: number, from: Uint8Array, offset: number, sizeBytes: number): Outcome {
+    if (from === this.#bounce && this.stalledAt === undefined && this.#direct !== undefined) {
+      if (this.#direct.write(lo, hi, this.#bounceAt + offset, sizeBytes)) return OK;
+    }
     const outcome = this.#translate(lo, hi, true);
     if (outcome === STALL) return STALL;
     if (outcome !== OK) return this.failed(lo, hi, outcome);

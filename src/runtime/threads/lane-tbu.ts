@@ -45,6 +45,8 @@ export interface TbuSeams {
 export class LaneTbu {
   readonly tbu: Tbu;
   readonly spaces: AddressSpaces;
+  /** Where the thread's devices have their data on the way. */
+  readonly bounce: Uint8Array;
   readonly #guard: TbuGuard;
   readonly #events: EventRingSender;
   readonly #progress: Signal;
@@ -59,6 +61,7 @@ export class LaneTbu {
     const slot = at.slots[lane]!;
     const events = new EventRingSender(view.control, at, slot, view.smmuLimit(smmu, 'to take event records'));
     this.spaces = view.spacesOf(smmu);
+    this.bounce = view.memory.bounce;
     const { config } = view.machine.smmus[smmu]!;
     this.#events = events;
     const stalls = view.control.stalls(at, config.idr).range(lane, at.slots.length);

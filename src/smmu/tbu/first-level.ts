@@ -18,40 +18,58 @@ import {
   FIRST_BYTES,
   FIRST_EMPTY,
   FIRST_FLAGS,
+  FIRST_OPEN,
   FIRST_PAGE_HI,
   FIRST_PAGE_LO,
+  FIRST_PLACE,
   FIRST_REGIME_SHIFT,
   FIRST_SLOTS,
+  FIRST_STREAMS,
   FIRST_TAG_BYTES,
+  FIRST_TAGS,
   PAGE_HI_TTB1,
+  STREAM_BYTES,
+  STREAM_EMPTY,
+  STREAM_ID,
+  STREAM_READ,
+  STREAM_REGIME,
+  STREAM_SUBSTREAM,
+  STREAM_WRITE,
+  SUBSTREAM_SHIFT,
 } from './kernel-layout.js';
+import { accessBit } from './permission.js';
+import type { Ste } from './ste.js';
 import type { StreamContext } from './stream-context.js';
 
 const SLOT_MASK = FIRST_SLOTS - 1;
 const TAG_WORDS = FIRST_TAG_BYTES / 4;
 const ANSWER_DOUBLES = FIRST_ANSWER_BYTES / 8;
 const ANSWER_WORDS = FIRST_ANSWER_BYTES / 4;
+const STREAM_WORDS = STREAM_BYTES / 4;
 const LO = FIRST_PAGE_LO / 4;
 const HI = FIRST_PAGE_HI / 4;
 const BASE = FIRST_BASE / 8;
 const FLAGS = FIRST_FLAGS / 4;
+const PLACE = FIRST_PLACE / 4;
+const OPEN = FIRST_OPEN / 4;
 const REGIME_SHIFT = FIRST_REGIME_SHIFT;
 const EMPTY = FIRST_EMPTY;
-const STREAMS = 256;
-const STREAM_MASK = STREAMS - 1;
+const STREAM_MASK = FIRST_STREAMS - 1;
 
 // Words of flags: permissions in bits [5:0], PA space in bit 8, raw attributes from bit 12 on.
 const SPACE_SHIFT = 8;
 const ATTRIBUTES_SHIFT = FIRST_ATTRIBUTES_SHIFT;
 
-const NO_STREAMS: readonly (StreamContext | undefined)[] = new Array(STREAMS).fill(undefined);
+const NO_STREAMS: readonly (StreamContext | undefined)[] = new Array(FIRST_STREAMS).fill(undefined);
 
 export class FirstLevel {
   /** What look-ups go by: the own streams, or none after an invalidation, which so costs one store. */
   #streams = NO_STREAMS;
-  readonly #ownStreams: (StreamContext | undefined)[] = new Array(STREAMS).fill(undefined);
+  readonly #ownStreams: (StreamContext | undefined)[] = new Array(FIRST_STREAMS).fill(undefined);
+  /** The same for a kernel, and whether they are looked at. */
+  readonly #streamWords: Int32Array;
   readonly #tags: Int32Array;
-  /** Of each slot the physical address of the page; the same memory as words, for the flags. */
+  /** Of each slot the physical address of the page; the same memory as words, for flags and place. */
   readonly #doubles: Float64Array;
   readonly #words: Int32Array;
   /** There may be what an invalidation took. */
@@ -60,10 +78,13 @@ export class FirstLevel {
   /** @param memory of FIRST_BYTES, which a kernel fills as well. */
   constructor(memory: ArrayBufferLike = new ArrayBuffer(FIRST_BYTES), offset = 0) {
     const answers = offset + FIRST_ANSWERS;
-    this.#tags = new Int32Array(memory, offset, FIRST_SLOTS * TAG_WORDS);
+    this.#streamWords = new Int32Array(memory, offset, FIRST_TAGS / 4);
+    this.#tags = new Int32Array(memory, offset + FIRST_TAGS, FIRST_SLOTS * TAG_WORDS);
     this.#doubles = new Float64Array(memory, answers, FIRST_SLOTS * ANSWER_DOUBLES);
     this.#words = new Int32Array(memory, answers, FIRST_SLOTS * ANSWER_WORDS);
     this.dropPages();
+    this.dropStreams();
+    this.forget();
   }
 
   /** The configuration of an access, if its stream is known here. Devices take turns: 80 ns without, 12 with it. */
@@ -105,10 +126,18 @@ export class FirstLevel {
 
   /** Takes any stream but one whose TTB0 half is off or guarded by E0PD: what is answered here is not checked for that again. */
   remember(context: StreamContext): void {
-    const { cd } = context;
+    const { cd, ste, StreamID, SubstreamID, security } = context;
     if (cd !== undefined && (cd.ttb0 === undefined || cd.e0pd0)) return;
+    const slot = StreamID & STREAM_MASK;
     this.#streams = this.#ownStreams;
-    this.#ownStreams[context.StreamID & STREAM_MASK] = context;
+    this.#ownStreams[slot] = context;
+    const words = this.#streamWords.subarray(slot * STREAM_WORDS);
+    words[STREAM_ID / 4] = StreamID;
+    words[STREAM_SUBSTREAM / 4] = (SubstreamID << SUBSTREAM_SHIFT) | security;
+    words[STREAM_REGIME / 4] = context.tag << REGIME_SHIFT;
+    const [read, write] = [neededBit(ste, false, false, false), neededBit(ste, true, false, false)];
+    words[STREAM_READ >> 2] = (read << (8 * (STREAM_READ & 3))) | (write << (8 * (STREAM_WRITE & 3)));
+    this.#streamWords[OPEN] = 1;
   }
 
   fill(
@@ -119,6 +148,7 @@ export class FirstLevel {
     allowed: number,
     space: SecurityState,
     attributes: number,
+    place: number,
   ): void {
     if ((pageHi & PAGE_HI_TTB1) !== 0) return;
     const slot = pageLo & SLOT_MASK;
@@ -127,6 +157,17 @@ export class FirstLevel {
     this.#doubles[slot * ANSWER_DOUBLES + BASE] = outPage * 4096;
     this.#words[slot * ANSWER_WORDS + FLAGS] =
       allowed | (space << SPACE_SHIFT) | (attributes << ATTRIBUTES_SHIFT);
+    this.#words[slot * ANSWER_WORDS + PLACE] = place;
+  }
+
+  /** Whether a page that is known to be here lies where the kernel's tables do. */
+  isPlaced(pageLo: number): boolean {
+    return this.#words[(pageLo & SLOT_MASK) * ANSWER_WORDS + PLACE] !== 0;
+  }
+
+  /** @param place where a page lies in the kernel's memory; 0 for one that does not. */
+  setPlace(pageLo: number, place: number): void {
+    this.#words[(pageLo & SLOT_MASK) * ANSWER_WORDS + PLACE] = place;
   }
 
   /** Drops whatever is in the slot of a page. */
@@ -140,11 +181,13 @@ export class FirstLevel {
 
   dropStreams(): void {
     this.#ownStreams.fill(undefined);
+    this.#streamWords.fill(STREAM_EMPTY, 0, OPEN);
   }
 
   /** Forgets everything, at once: without streams nothing is found. What that leaves is cleared by `settle`. */
   forget(): void {
     this.#streams = NO_STREAMS;
+    this.#streamWords[OPEN] = 0;
     this.#stale = true;
   }
 
@@ -155,4 +198,11 @@ export class FirstLevel {
     this.dropPages();
     this.dropStreams();
   }
+}
+
+/** The permission bit that an access needs, after STE.PRIVCFG and INSTCFG (IHI 0070 5.2). */
+export function neededBit(ste: Ste, write: boolean, instruction: boolean, privileged: boolean): number {
+  const asPrivileged = ste.privcfg >= 2 ? ste.privcfg === 3 : privileged;
+  const asInstruction = ste.instcfg >= 2 ? ste.instcfg === 3 : instruction;
+  return accessBit(write, asInstruction, asPrivileged);
 }

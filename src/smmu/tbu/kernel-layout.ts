@@ -13,17 +13,35 @@ export const FAULT_ADDR_SIZE = -3;
 export const FAULT_ACCESS = -4;
 export const FAULT_PERMISSION = -5;
 
-// The first level (first-level.ts), which a kernel's TLB has right before it: tags, side by side so that they are soon
-// cleared, and then what they stand for.
+// The first level (first-level.ts), which a kernel's TLB has right before it: streams; tags of pages, side by side so that
+// they are soon cleared; and what the tags stand for.
+export const FIRST_STREAMS = 256;
+export const STREAM_BYTES = 16;
+export const STREAM_ID = 0;
+/** SubstreamID above SEC_SID. */
+export const STREAM_SUBSTREAM = 4;
+export const SUBSTREAM_SHIFT = 1;
+/** StreamContext.tag, where the tags of pages have it. */
+export const STREAM_REGIME = 8;
+/** One byte each: the permission bit that an unprivileged read and write need. */
+export const STREAM_READ = 12;
+export const STREAM_WRITE = 13;
+/** STREAM_SUBSTREAM of a slot without a stream. */
+export const STREAM_EMPTY = 0x7fff_ffff;
+/** Whether the streams may be looked at: not from an invalidation until the next one is put in. */
+export const FIRST_OPEN = FIRST_STREAMS * STREAM_BYTES;
+export const FIRST_TAGS = FIRST_OPEN + 64;
 export const FIRST_SLOTS = 4096;
 export const FIRST_TAG_BYTES = 8;
 /** Low and high word of a page number, and in the high one the regime's number above it. */
 export const FIRST_PAGE_LO = 0;
 export const FIRST_PAGE_HI = 4;
-export const FIRST_ANSWERS = FIRST_SLOTS * FIRST_TAG_BYTES;
+export const FIRST_ANSWERS = FIRST_TAGS + FIRST_SLOTS * FIRST_TAG_BYTES;
 export const FIRST_ANSWER_BYTES = 16;
 export const FIRST_BASE = 0;
 export const FIRST_FLAGS = 8;
+/** Where the page lies in the Wasm memory; 0 for one that does not. */
+export const FIRST_PLACE = 12;
 export const FIRST_BYTES = FIRST_ANSWERS + FIRST_SLOTS * FIRST_ANSWER_BYTES;
 export const FIRST_REGIME_SHIFT = 20;
 /** In the high word of a slot with nothing that may be found. */
@@ -56,6 +74,8 @@ export const EVICTED_BITS = 9;
 export const EVICTED_PAGE_LO = 10;
 /** Descriptors that the kernel has read; the walker takes and clears them. */
 export const DESCRIPTOR_READS = 11;
+/** Accesses whose data the kernel has moved; they are taken and cleared as well. */
+export const DIRECT_ACCESSES = 12;
 /** Entries per size, and the sizes that occur, so that a look-up probes only those. */
 export const PER_SIZE = 16;
 export const SIZES = 80;

@@ -26,13 +26,14 @@ import { ABORT, OK, type Outcome, RAZ_WI, STALL, type Transaction } from '../tra
 import { outputSpace, overridesWord } from './attributes.js';
 import { type BankControls, decodeBank } from './bank-controls.js';
 import { ConfigCache, SILENT } from './config-cache.js';
+import type { DirectStream, StreamKey } from './direct-stream.js';
 import { Faults } from './faults.js';
-import { FirstLevel } from './first-level.js';
+import { FirstLevel, neededBit } from './first-level.js';
 import { pageHiOf, pageLoOf, selectTable } from './input-address.js';
 import { Invalidator } from './invalidation.js';
 import { FAULT_TRANSLATION, STAGE_1, STAGE_2 } from './kernel-layout.js';
 import { findEntry, type Origin, OriginLog } from './origin.js';
-import { accessBit, EXECUTE } from './permission.js';
+import { EXECUTE } from './permission.js';
 import { REGIMES_MAX, RegimeNumbers } from './regime-numbers.js';
 import { Speculation } from './speculation.js';
 import type { Regime, StreamContext } from './stream-context.js';
@@ -75,7 +76,9 @@ export class Tbu {
   readonly #faults: Faults;
   #observer: TranslationObserver | undefined;
 
-  #transactions = 0;
+  /** Transactions that the first level answered; the counts below are without them. */
+  #known = 0;
+  #others = 0;
   #hits = 0;
   #misses = 0;
   #aborts = 0;
@@ -97,7 +100,7 @@ export class Tbu {
     const isSimple = caching === 'normal' && replacement === 'oldest' && !speculativeFills;
     if (workspace !== undefined && isSimple) {
       const { xnx } = this.#features;
-      this.#kernel = new TranslationKernel(workspace, config.tlb, spaces[NON_SECURE], xnx);
+      this.#kernel = new TranslationKernel(workspace, config.tlb, spaces, xnx);
     }
     this.#unwatchedKernel = this.#kernel;
     this.#first = this.#kernel?.first ?? new FirstLevel();
@@ -114,10 +117,10 @@ export class Tbu {
   }
 
   get counters(): TbuCounters {
-    this.#countKernelReads();
+    this.#countInKernel();
     return {
       transactions: this.#transactions,
-      hits: this.#hits,
+      hits: this.#known + this.#hits,
       misses: this.#misses,
       walks: this.#walker.walks,
       descriptorReads: this.#walker.descriptorReads,
@@ -205,7 +208,8 @@ export class Tbu {
   }
 
   #setCounters(counters: TbuCounters): void {
-    this.#transactions = counters.transactions;
+    this.#known = 0;
+    this.#others = counters.transactions;
     this.#hits = counters.hits;
     this.#misses = counters.misses;
     this.#faults.events = counters.events;
@@ -223,7 +227,7 @@ export class Tbu {
 
   /** Forgets everything cached; what is in memory stands. */
   dropCaches(): void {
-    this.#countKernelReads();
+    this.#countInKernel();
     this.#config.invalidateAll(NON_SECURE);
     this.#config.invalidateAll(SECURE);
     this.#tlb.invalidateAll();
@@ -231,26 +235,37 @@ export class Tbu {
     this.#first.forget();
   }
 
+  get #transactions(): number {
+    this.#countInKernel();
+    return this.#known + this.#others;
+  }
+
   /**
    * Translates one access. It must not cross a 4 KiB boundary; callers split.
    * @returns the outcome, which is in the transaction as well, with pa and space when it is OK.
    */
   translate(txn: Transaction): Outcome {
-    this.#transactions++;
     const context = this.#first.stream(txn);
     if (context !== undefined) {
-      const need = this.#need(context, txn);
+      const need = neededBit(context.ste, txn.write, txn.instruction, txn.privileged);
       if (this.#first.translate(txn, context, need)) {
-        this.#hits++;
+        this.#known++;
         txn.outcome = OK;
         return OK;
       }
+      this.#others++;
       return this.#translateUnknown(txn, context, need);
     }
+    this.#others++;
     return this.#concluded(
       txn,
       this.#speculates ? this.#translateAndSpeculate(txn) : this.#translateSlowly(txn),
     );
+  }
+
+  /** The data of a stream's accesses, beside \`translate\`; undefined without a kernel. */
+  direct(stream: StreamKey): DirectStream | undefined {
+    return this.#kernel?.direct(stream);
   }
 
   /** An access of a known stream to a page that the first level does not answer for. */
@@ -261,6 +276,7 @@ export class Tbu {
     if (walked >= 0) {
       this.#countKernel(walked);
       this.#first.answer(txn, context);
+      this.#placePage(txn, kernel);
       txn.outcome = OK;
       return OK;
     }
@@ -269,6 +285,13 @@ export class Tbu {
     // The four have numbers in a row.
     const event = F_TRANSLATION + FAULT_TRANSLATION - walked;
     return this.#concluded(txn, this.#faults.stage1(txn, context, need, event));
+  }
+
+  /** The kernel itself knows the place of pages in the region of the tables only. */
+  #placePage(txn: Transaction, kernel: TranslationKernel): void {
+    const pageLo = (txn.iovaLo >>> 12) | (txn.iovaHi << 20);
+    if (this.#first.isPlaced(pageLo)) return;
+    this.#first.setPlace(pageLo, kernel.placeOf(txn.pa - (txn.iovaLo & 0xfff), txn.space));
   }
 
   /**
@@ -297,12 +320,8 @@ export class Tbu {
     return outcome;
   }
 
-  /** The permission bit that an access needs, after STE.PRIVCFG and INSTCFG. */
-  #need(context: StreamContext, txn: Transaction): number {
-    const { ste } = context;
-    const privileged = ste.privcfg >= 2 ? ste.privcfg === 3 : txn.privileged;
-    const instruction = ste.instcfg >= 2 ? ste.instcfg === 3 : txn.instruction;
-    return accessBit(txn.write, instruction, privileged);
+  #need({ ste }: StreamContext, { write, instruction, privileged }: Transaction): number {
+    return neededBit(ste, write, instruction, privileged);
   }
 
   #translateAndSpeculate(txn: Transaction): Outcome {
@@ -519,9 +538,10 @@ export class Tbu {
     this.#walker.walks += walked;
   }
 
-  /** The kernel counts its reads in the TLB, and forgets them with it. */
-  #countKernelReads(): void {
+  /** The kernel counts in the TLB, and forgets it with that. */
+  #countInKernel(): void {
     this.#walker.descriptorReads += this.#tlb.takeKernelReads();
+    this.#known += this.#tlb.takeDirectAccesses();
   }
 
   /** The first level is a subset of the second: what that one pushed out goes here too. */
@@ -543,7 +563,8 @@ export class Tbu {
     attributes: number,
   ): void {
     if (this.#observer !== undefined || !this.#hasFirstLevel) return;
-    this.#first.fill(context, pageLo, pageHi, outPage, allowed, space, attributes);
+    const place = this.#kernel?.placeOf(outPage * 4096, space) ?? 0;
+    this.#first.fill(context, pageLo, pageHi, outPage, allowed, space, attributes, place);
   }
 
   /** A regime's number. When they run out all that is tagged with one is forgotten. */

@@ -18,6 +18,7 @@ import {
   CLEAN,
   COUNT,
   DESCRIPTOR_READS,
+  DIRECT_ACCESSES,
   ENTRIES_OFFSET,
   ENTRY_WORDS,
   EVICTED_BITS,
@@ -145,6 +146,13 @@ export class Tlb {
     const reads = this.#state[DESCRIPTOR_READS]!;
     this.#state[DESCRIPTOR_READS] = 0;
     return reads;
+  }
+
+  /** The same of accesses whose data it has moved. */
+  takeDirectAccesses(): number {
+    const accesses = this.#state[DIRECT_ACCESSES]! >>> 0;
+    this.#state[DIRECT_ACCESSES] = 0;
+    return accesses;
   }
 
   /** @returns the entry's index, or -1. */

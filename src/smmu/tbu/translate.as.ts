@@ -1,6 +1,6 @@
 /**
  * The TBU's kernel, in AssemblyScript: look-up, walk and fill of a plain translation in one call, over a TLB that lies in
- * the same Wasm memory as the tables. `scripts/kernel.mjs` compiles it into `translate.generated.ts`.
+ * the same Wasm memory as the tables; and the data of an access, where the first level knows the page. `scripts/kernel.mjs` compiles it into `translate.generated.ts`.
  *
  * Plain is what translation-kernel.ts tells the kernel about and what ends well, or in a fault of stage 1 alone. Of everything
  * else (stage 2 faults, tables that are elsewhere, entries that do not permit the access) it says nothing but that it is not
@@ -21,6 +21,7 @@ import {
   DESC_UXNTABLE,
   DESC_VALID,
 } from '../../arch/descriptor-masks.js';
+import { read as readBytes, write as writeBytes } from '../../memory/kernel.as.js';
 import {
   ATTRIBUTES_S2MEMATTR_SHIFT,
   ATTRIBUTES_S2SH_SHIFT,
@@ -34,6 +35,7 @@ import {
   CONTEXT_VMID,
   COUNT,
   DESCRIPTOR_READS,
+  DIRECT_ACCESSES,
   ENTRIES_OFFSET,
   FAULT_ACCESS,
   FAULT_ADDR_SIZE,
@@ -47,11 +49,15 @@ import {
   FIRST_BYTES,
   FIRST_EMPTY,
   FIRST_FLAGS,
+  FIRST_OPEN,
   FIRST_PAGE_HI,
   FIRST_PAGE_LO,
+  FIRST_PLACE,
   FIRST_REGIME_SHIFT,
   FIRST_SLOTS,
+  FIRST_STREAMS,
   FIRST_TAG_BYTES,
+  FIRST_TAGS,
   FOUND,
   FREE,
   GLOBAL,
@@ -90,6 +96,11 @@ import {
   STAGE2_ATTRIBUTES,
   STAGE2_PERMISSIONS,
   STATE_WORDS,
+  STREAM_BYTES,
+  STREAM_ID,
+  STREAM_READ,
+  STREAM_REGIME,
+  STREAM_WRITE,
   TABLE_BASE,
   TABLE_OUTPUT_LIMIT,
   TABLE_SHAPE,
@@ -113,6 +124,7 @@ import {
   WORLD,
 } from './kernel-layout.js';
 
+const PAGE_BYTES: u32 = 4096;
 /** Bits [47:12] of a descriptor: its address, in the formats that are plain. */
 const ADDRESS: u64 = 0xffff_ffff_f000;
 /** What stage 2 has to permit for a stage 1 descriptor to be read. */
@@ -193,7 +205,11 @@ function listSizes(tlb: usize): void {
 }
 
 function firstTag(tlb: usize, page: u32): usize {
-  return tlb - FIRST_BYTES + <usize>(page & (FIRST_SLOTS - 1)) * FIRST_TAG_BYTES;
+  return tlb - FIRST_BYTES + FIRST_TAGS + <usize>(page & (FIRST_SLOTS - 1)) * FIRST_TAG_BYTES;
+}
+
+function firstAnswer(tlb: usize, page: u32): usize {
+  return tlb - FIRST_BYTES + FIRST_ANSWERS + <usize>(page & (FIRST_SLOTS - 1)) * FIRST_ANSWER_BYTES;
 }
 
 /** The first level is a subset of the second: drops what may be there of an entry of 2^bits bytes. */
@@ -210,13 +226,16 @@ function fillFirst(tlb: usize, context: usize, entry: usize, page: u64, permissi
   const hi = <u32>(page >> 32);
   store<u32>(tag + FIRST_PAGE_LO, <u32>page);
   // Pages of the TTB1 half are only answered here, not found.
-  const known = hi | (word(context, REGIME_NUMBER) << FIRST_REGIME_SHIFT);
-  store<u32>(tag + FIRST_PAGE_HI, hi & PAGE_HI_TTB1 ? FIRST_EMPTY : known);
-  const slot = <usize>(<u32>page & (FIRST_SLOTS - 1));
-  const answer = tlb - FIRST_BYTES + FIRST_ANSWERS + slot * FIRST_ANSWER_BYTES;
-  store<f64>(answer + FIRST_BASE, <f64>(<i64>throughEntry(entry, page << 12)));
+  const tagHi = hi | (word(context, REGIME_NUMBER) << FIRST_REGIME_SHIFT);
+  store<u32>(tag + FIRST_PAGE_HI, hi & PAGE_HI_TTB1 ? FIRST_EMPTY : tagHi);
+  const answer = firstAnswer(tlb, <u32>page);
+  const pa = throughEntry(entry, page << 12);
+  store<f64>(answer + FIRST_BASE, <f64>(<i64>pa));
   const attributes = word(entry, SPACES_ATTRIBUTES) >> ATTRIBUTES_SHIFT;
   store<u32>(answer + FIRST_FLAGS, permissions | (attributes << FIRST_ATTRIBUTES_SHIFT));
+  const within = pa - pair(context, WINDOW_START);
+  const isHere = within < pair(context, WINDOW_BYTES) && within + PAGE_BYTES <= pair(context, WINDOW_BYTES);
+  store<u32>(answer + FIRST_PLACE, isHere ? <u32>(pa + pair(context, WINDOW_DELTA)) : 0);
 }
 
 /** Takes the oldest entry out: its chain, its place in the order, its size. */
@@ -480,4 +499,66 @@ export function translate(tlb: usize, context: usize, inputLo: u32, inputHi: u32
   const kept = keep(tlb, page, bits, tag, global ? aset : asid, out >> 12, ipa, permissions, attributes);
   fillFirst(tlb, context, kept, page, permitted(kept));
   return FILLED;
+}
+
+/**
+ * Where the data of an access lie, where the first level knows it, or 0. Addresses of the TTB1 half and with a tag are none
+ * here: they wait for the second level, after the checks of those.
+ * @param needAt which of a stream's permission bits the access needs: STREAM_READ or STREAM_WRITE.
+ */
+function place(
+  tlb: usize,
+  StreamID: u32,
+  substream: i32,
+  lo: u32,
+  hi: u32,
+  sizeBytes: u32,
+  needAt: usize,
+): usize {
+  const first = tlb - FIRST_BYTES;
+  const stream = first + <usize>(StreamID & (FIRST_STREAMS - 1)) * STREAM_BYTES;
+  const key = ((<u64>(<u32>substream)) << 32) | <u64>StreamID;
+  if (load<u64>(stream + STREAM_ID) !== key || !load<u32>(first + FIRST_OPEN)) return 0;
+  const page = (((<u64>hi) << 32) | <u64>lo) >> 12;
+  const tag = page | ((<u64>load<u32>(stream + STREAM_REGIME)) << 32);
+  if (load<u64>(firstTag(tlb, <u32>page)) !== tag) return 0;
+  const answer = firstAnswer(tlb, <u32>page);
+  const at = load<u32>(answer + FIRST_PLACE);
+  const offset = lo & (PAGE_BYTES - 1);
+  if (!(load<u32>(answer + FIRST_FLAGS) & load<u8>(stream + needAt)) || at === 0) return 0;
+  if (offset + sizeBytes > PAGE_BYTES) return 0;
+  setWord(tlb, DIRECT_ACCESSES, word(tlb, DIRECT_ACCESSES) + 1);
+  return at + offset;
+}
+
+/** Reads 1 to 4096 bytes to `into`, unprivileged. @param substream SubstreamID and SEC_SID. @returns 0: nothing was done. */
+export function read(
+  tlb: usize,
+  StreamID: u32,
+  substream: i32,
+  lo: u32,
+  hi: u32,
+  into: usize,
+  sizeBytes: u32,
+): i32 {
+  const at = place(tlb, StreamID, substream, lo, hi, sizeBytes, STREAM_READ);
+  if (at === 0) return 0;
+  readBytes(into, at, sizeBytes);
+  return 1;
+}
+
+/** The counterpart of \`read\`. */
+export function write(
+  tlb: usize,
+  StreamID: u32,
+  substream: i32,
+  lo: u32,
+  hi: u32,
+  from: usize,
+  sizeBytes: u32,
+): i32 {
+  const at = place(tlb, StreamID, substream, lo, hi, sizeBytes, STREAM_WRITE);
+  if (at === 0) return 0;
+  writeBytes(at, from, sizeBytes);
+  return 1;
 }

@@ -11,11 +11,12 @@ import {
   DESC_S2AP_W,
   DESC_UXN,
 } from '../../arch/descriptor-masks.js';
-import { NON_SECURE } from '../../arch/security.js';
-import type { MemoryWindow, PhysicalAddressSpace } from '../../memory/address-space.js';
+import { NON_SECURE, type SecurityState } from '../../arch/security.js';
+import type { MemoryWindow } from '../../memory/address-space.js';
 import type { Workspace } from '../../memory/guest-memory.js';
 import { compileKernel, instantiate, type KernelModule, type WasmMemory } from '../../memory/kernel.js';
 import { stage1Word, stage2Word } from './attributes.js';
+import { DirectStream, type Move, type Spaces, type StreamKey } from './direct-stream.js';
 import { FirstLevel } from './first-level.js';
 import {
   CONTEXT_ASET,
@@ -23,6 +24,7 @@ import {
   CONTEXT_VMID,
   CONTEXT_WORDS,
   FIRST_BYTES,
+  FIRST_STREAMS,
   GLOBAL,
   HALVES,
   MAIR,
@@ -57,10 +59,15 @@ import { TRANSLATE_BASE64 } from './translate.generated.js';
 
 interface Exports {
   translate(tlb: number, context: number, inputLo: number, inputHi: number, need: number): number;
+  read: Move;
+  write: Move;
 }
 
-const CONTEXTS = 256;
+/** One for each stream of the first level. */
+const CONTEXTS = FIRST_STREAMS;
 const CONTEXT_MASK = CONTEXTS - 1;
+/** What the first level knows a place of in one piece. */
+const PAGE_BYTES = 4096;
 const TWO_32 = 0x1_0000_0000;
 /** A larger TLB is kept outside: the workspace takes address space that guest memory could have. */
 const ENTRIES_MAX = 0x1_0000;
@@ -78,10 +85,10 @@ export class TranslationKernel {
   readonly first: FirstLevel;
   readonly tlbMemory: Int32Array;
 
-  readonly #space: PhysicalAddressSpace;
+  readonly #spaces: Spaces;
   readonly #xnx: boolean;
   readonly #memory: WasmMemory;
-  readonly #translate: Exports['translate'];
+  readonly #exports: Exports;
   /** Offset of the TLB in the memory, and the words from there on. */
   readonly #tlb: number;
   readonly #words: Int32Array;
@@ -91,13 +98,13 @@ export class TranslationKernel {
   readonly #known: (StreamContext | undefined)[] = new Array(CONTEXTS).fill(undefined);
   readonly #plain: (StreamContext | undefined)[] = new Array(CONTEXTS).fill(undefined);
 
-  /** @param space the Non-secure one. @param xnx IDR3.XNX. */
-  constructor(workspace: Workspace, entries: number, space: PhysicalAddressSpace, xnx: boolean) {
+  /** @param xnx IDR3.XNX. */
+  constructor(workspace: Workspace, entries: number, spaces: Spaces, xnx: boolean) {
     const { memory, offset, words } = workspace;
     compiled ??= compileKernel<Exports>(TRANSLATE_BASE64);
-    this.#translate = instantiate(compiled, memory).translate;
+    this.#exports = instantiate(compiled, memory);
     this.#memory = memory;
-    this.#space = space;
+    this.#spaces = spaces;
     this.#xnx = xnx;
     this.#tlb = offset + FIRST_BYTES;
     this.#words = words.subarray(FIRST_BYTES / 4);
@@ -112,14 +119,24 @@ export class TranslationKernel {
    */
   translate(context: StreamContext, lo: number, hi: number, need: number): number {
     const at = this.#contextAt(context);
-    return at < 0 ? at : this.#translate(this.#tlb, at, lo, hi, need);
+    return at < 0 ? at : this.#exports.translate(this.#tlb, at, lo, hi, need);
+  }
+
+  /** The data of a stream's unprivileged accesses. */
+  direct(stream: StreamKey): DirectStream {
+    return new DirectStream(this.#exports, this.#tlb, this.#spaces, stream);
+  }
+
+  /** Where a page lies in the kernel's memory; 0 for one that does not, or not all of it. */
+  placeOf(pa: number, space: SecurityState): number {
+    return this.#spaces[space].placeIn?.(this.#memory, pa, PAGE_BYTES) ?? 0;
   }
 
   /** Offset of a context in the memory, or -1 where it is not plain. */
   #contextAt(context: StreamContext): number {
     const slot = context.StreamID & CONTEXT_MASK;
     if (this.#plain[slot] !== context && !this.#take(context, slot)) return -1;
-    if (this.#space.hasFaults === true) return -1;
+    if (this.#spaces[NON_SECURE].hasFaults === true) return -1;
     return this.#tlb + 4 * (this.#firstContext + slot * CONTEXT_WORDS);
   }
 
@@ -180,7 +197,7 @@ export class TranslationKernel {
     const first = stage2 ?? cd?.ttb0 ?? cd?.ttb1;
     if (first === undefined || security !== NON_SECURE || ste.s2PTW) return undefined;
     if (stage2 !== undefined && kernelShape(stage2) === 0) return undefined;
-    const window = this.#space.window?.(first.base);
+    const window = this.#spaces[NON_SECURE].window?.(first.base);
     return window?.memory === this.#memory ? window : undefined;
   }
 }
