@@ -23,9 +23,11 @@ export const STREAM_SUBSTREAM = 4;
 export const SUBSTREAM_SHIFT = 1;
 /** StreamContext.tag, where the tags of pages have it. */
 export const STREAM_REGIME = 8;
-/** One byte each: the permission bit that an unprivileged read and write need. */
-export const STREAM_READ = 12;
-export const STREAM_WRITE = 13;
+/** For each kind of access, four bits: the number of the permission bit that it needs. A kind: write in bit 0, instruction, privileged. */
+export const STREAM_NEEDS = 12;
+/** The kinds that the kernel moves data for, as places in STREAM_NEEDS: unprivileged reads and writes. */
+export const NEEDS_READ = 0;
+export const NEEDS_WRITE = 4;
 /** STREAM_SUBSTREAM of a slot without a stream. */
 export const STREAM_EMPTY = 0x7fff_ffff;
 /** Whether the streams may be looked at: not from an invalidation until the next one is put in. */

@@ -28,7 +28,7 @@ import { type BankControls, decodeBank } from './bank-controls.js';
 import { ConfigCache, SILENT } from './config-cache.js';
 import type { DirectStream, StreamKey } from './direct-stream.js';
 import { Faults } from './faults.js';
-import { FirstLevel, neededBit } from './first-level.js';
+import { FirstLevel, type KnownStream, neededBit, neededPermission } from './first-level.js';
 import { pageHiOf, pageLoOf, selectTable } from './input-address.js';
 import { Invalidator } from './invalidation.js';
 import { FAULT_TRANSLATION, STAGE_1, STAGE_2 } from './kernel-layout.js';
@@ -245,16 +245,16 @@ export class Tbu {
    * @returns the outcome, which is in the transaction as well, with pa and space when it is OK.
    */
   translate(txn: Transaction): Outcome {
-    const context = this.#first.stream(txn);
-    if (context !== undefined) {
-      const need = neededBit(context.ste, txn.write, txn.instruction, txn.privileged);
-      if (this.#first.translate(txn, context, need)) {
+    const stream = this.#first.stream(txn);
+    if (stream !== undefined) {
+      const need = neededBit(stream, txn);
+      if (this.#first.translate(txn, stream, need)) {
         this.#known++;
         txn.outcome = OK;
         return OK;
       }
       this.#others++;
-      return this.#translateUnknown(txn, context, need);
+      return this.#translateUnknown(txn, stream, 1 << need);
     }
     this.#others++;
     return this.#concluded(
@@ -263,19 +263,20 @@ export class Tbu {
     );
   }
 
-  /** The data of a stream's accesses, beside \`translate\`; undefined without a kernel. */
+  /** The data of a stream's accesses, beside `translate`; undefined without a kernel. */
   direct(stream: StreamKey): DirectStream | undefined {
     return this.#kernel?.direct(stream);
   }
 
   /** An access of a known stream to a page that the first level does not answer for. */
-  #translateUnknown(txn: Transaction, context: StreamContext, need: number): Outcome {
+  #translateUnknown(txn: Transaction, stream: KnownStream, need: number): Outcome {
+    const { context } = stream;
     const kernel = this.#unwatchedKernel;
     if (kernel === undefined) return this.#concluded(txn, this.#translateBySteps(txn, context));
     const walked = kernel.translate(context, txn.iovaLo, txn.iovaHi, need);
     if (walked >= 0) {
       this.#countKernel(walked);
-      this.#first.answer(txn, context);
+      this.#first.answer(txn, stream);
       this.#placePage(txn, kernel);
       txn.outcome = OK;
       return OK;
@@ -321,7 +322,7 @@ export class Tbu {
   }
 
   #need({ ste }: StreamContext, { write, instruction, privileged }: Transaction): number {
-    return neededBit(ste, write, instruction, privileged);
+    return neededPermission(ste, write, instruction, privileged);
   }
 
   #translateAndSpeculate(txn: Transaction): Outcome {

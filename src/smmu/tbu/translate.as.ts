@@ -68,6 +68,8 @@ import {
   HASH_SIZE_SHIFT,
   IPA_LO,
   MAIR,
+  NEEDS_READ,
+  NEEDS_WRITE,
   NESTED,
   NEWER,
   NEWEST,
@@ -98,9 +100,8 @@ import {
   STATE_WORDS,
   STREAM_BYTES,
   STREAM_ID,
-  STREAM_READ,
+  STREAM_NEEDS,
   STREAM_REGIME,
-  STREAM_WRITE,
   TABLE_BASE,
   TABLE_OUTPUT_LIMIT,
   TABLE_SHAPE,
@@ -504,7 +505,7 @@ export function translate(tlb: usize, context: usize, inputLo: u32, inputHi: u32
 /**
  * Where the data of an access lie, where the first level knows it, or 0. Addresses of the TTB1 half and with a tag are none
  * here: they wait for the second level, after the checks of those.
- * @param needAt which of a stream's permission bits the access needs: STREAM_READ or STREAM_WRITE.
+ * @param needAt NEEDS_READ or NEEDS_WRITE.
  */
 function place(
   tlb: usize,
@@ -513,7 +514,7 @@ function place(
   lo: u32,
   hi: u32,
   sizeBytes: u32,
-  needAt: usize,
+  needAt: u32,
 ): usize {
   const first = tlb - FIRST_BYTES;
   const stream = first + <usize>(StreamID & (FIRST_STREAMS - 1)) * STREAM_BYTES;
@@ -523,9 +524,10 @@ function place(
   const tag = page | ((<u64>load<u32>(stream + STREAM_REGIME)) << 32);
   if (load<u64>(firstTag(tlb, <u32>page)) !== tag) return 0;
   const answer = firstAnswer(tlb, <u32>page);
+  const need = (load<u32>(stream + STREAM_NEEDS) >> needAt) & 0xf;
   const at = load<u32>(answer + FIRST_PLACE);
   const offset = lo & (PAGE_BYTES - 1);
-  if (!(load<u32>(answer + FIRST_FLAGS) & load<u8>(stream + needAt)) || at === 0) return 0;
+  if (!((load<u32>(answer + FIRST_FLAGS) >> need) & 1) || at === 0) return 0;
   if (offset + sizeBytes > PAGE_BYTES) return 0;
   setWord(tlb, DIRECT_ACCESSES, word(tlb, DIRECT_ACCESSES) + 1);
   return at + offset;
@@ -541,7 +543,7 @@ export function read(
   into: usize,
   sizeBytes: u32,
 ): i32 {
-  const at = place(tlb, StreamID, substream, lo, hi, sizeBytes, STREAM_READ);
+  const at = place(tlb, StreamID, substream, lo, hi, sizeBytes, NEEDS_READ);
   if (at === 0) return 0;
   readBytes(into, at, sizeBytes);
   return 1;
@@ -557,7 +559,7 @@ export function write(
   from: usize,
   sizeBytes: u32,
 ): i32 {
-  const at = place(tlb, StreamID, substream, lo, hi, sizeBytes, STREAM_WRITE);
+  const at = place(tlb, StreamID, substream, lo, hi, sizeBytes, NEEDS_WRITE);
   if (at === 0) return 0;
   writeBytes(at, from, sizeBytes);
   return 1;
