@@ -164,6 +164,8 @@ export const TABLE_WALK_LIMIT = 4;
  * leaves the table alone.
  */
 export const TABLE_SHAPE = 6;
+/** Of the first table: what an input address is shifted by for its index in bytes, and from bit 8 on the bits of an index. */
+export const TABLE_FIRST = 7;
 /** AF == 0 faults. */
 export const SHAPE_AF_FAULTS = 0x100_0000;
 /** APTable, UXNTable and PXNTable count. */

@@ -103,6 +103,7 @@ import {
   STREAM_NEEDS,
   STREAM_REGIME,
   TABLE_BASE,
+  TABLE_FIRST,
   TABLE_OUTPUT_LIMIT,
   TABLE_SHAPE,
   TABLE_WALK_LIMIT,
@@ -134,6 +135,8 @@ const ALL: u32 = 0x3f;
 /** The unprivileged kinds of access. */
 const UNPRIVILEGED: u32 = 7;
 const ENTRY_SHIFT: usize = 6;
+/** What a table descriptor has, and at level 3 a page. */
+const TABLE: u64 = DESC_VALID | DESC_TABLE_OR_PAGE;
 
 // The last leaf: its output address, log2 of its bytes, its level, and the table descriptors on the way to it, ORed; or why
 // there is none, with the level of the descriptor that was read last.
@@ -333,55 +336,98 @@ function throughEntry(entry: usize, address: u64): u64 {
   return (pair(entry, OUT_LO) << 12) | (address & within);
 }
 
-/** Walks one stage (DDI 0487 D8.3). @returns the leaf descriptor, or 0 where the walk is not plain. */
-function walk(tlb: usize, context: usize, table: usize, input: u64, nested: bool): u64 {
-  const shape = word(table, TABLE_SHAPE);
-  const granule = shape & 0xff;
-  const stride = granule - 3;
-  const lowestBlock = (shape >> 12) & 0xf;
+/**
+ * Follows tables, from a stage's first one on, to a descriptor that leads to no other (DDI 0487 D8.3).
+ * @returns it; or 0, as an invalid one, with `failure`.
+ */
+function descend(context: usize, table: usize, shape: u32, input: u64): u64 {
+  const stride = (shape & 0xff) - 3;
   const start = pair(context, WINDOW_START);
   const bytes = pair(context, WINDOW_BYTES);
   const delta = pair(context, WINDOW_DELTA);
-  let level = (shape >> 8) & 0xf;
-  let shift = granule + stride * (3 - level);
-  let mask = below(((shape >> 16) & 0xff) - shift);
+  const limit = pair(table, TABLE_WALK_LIMIT);
+  const addresses = ADDRESS & ~below(shape & 0xff);
+  // Indexes as they count in a table, in bytes.
+  const indexes = below(stride) << 3;
+  let shift = <u64>firstShift(table);
+  let within = firstIndexes(table);
   let base = pair(table, TABLE_BASE);
+  let level = (shape >> 8) & 0xf;
   let flags: u64 = 0;
   while (true) {
-    let at = base + (((input >> <u64>shift) & mask) << 3);
-    if (nested) {
-      const entry = stage2(tlb, context, at, READ);
-      if (entry === 0) return failed(NOT_PLAIN);
-      at = throughEntry(entry, at);
-    }
-    leafLevel = level;
-    if (at - start >= bytes) return failed(NOT_PLAIN);
+    const at = base + ((input >> shift) & within);
+    if (at - start >= bytes) return failed(NOT_PLAIN, level);
     const descriptor = atomic.load<u64>(<usize>(at + delta));
-    if (!(descriptor & DESC_VALID)) return failed(FAULT_TRANSLATION);
-    if (level === 3 || !(descriptor & DESC_TABLE_OR_PAGE)) {
-      if (level === 3 ? !(descriptor & DESC_TABLE_OR_PAGE) : level < lowestBlock)
-        return failed(FAULT_TRANSLATION);
-      const within = below(shift);
-      output = (descriptor & ADDRESS & ~within) | (input & within);
-      if (output >= pair(table, TABLE_OUTPUT_LIMIT)) return failed(FAULT_ADDR_SIZE);
-      if (!(descriptor & DESC_AF) && shape & SHAPE_AF_FAULTS) return failed(FAULT_ACCESS);
-      leafBits = shift;
-      tableFlags = shape & SHAPE_HIERARCHICAL ? flags : 0;
-      return descriptor;
-    }
-    base = descriptor & ADDRESS & ~below(granule);
-    if (base >= pair(table, TABLE_WALK_LIMIT)) return failed(FAULT_ADDR_SIZE);
+    if ((descriptor & TABLE) !== TABLE || level === 3) return found(descriptor, shift, level, flags);
+    base = descriptor & addresses;
+    if (base >= limit) return failed(FAULT_ADDR_SIZE, level);
     flags |= descriptor;
-    shift -= stride;
-    mask = below(stride);
+    shift -= <u64>stride;
+    within = indexes;
     level++;
   }
 }
 
-/** A walk's end without a leaf. */
-function failed(why: i32): u64 {
+/** The same where stage 2 translates the addresses of the tables. By itself, because calls make the other one slow. */
+function descendNested(tlb: usize, context: usize, table: usize, shape: u32, input: u64): u64 {
+  const stride = (shape & 0xff) - 3;
+  let shift = <u64>firstShift(table);
+  let within = firstIndexes(table);
+  let base = pair(table, TABLE_BASE);
+  let level = (shape >> 8) & 0xf;
+  let flags: u64 = 0;
+  while (true) {
+    const ipa = base + ((input >> shift) & within);
+    const entry = stage2(tlb, context, ipa, READ);
+    if (entry === 0) return failed(NOT_PLAIN, level);
+    const at = throughEntry(entry, ipa);
+    if (at - pair(context, WINDOW_START) >= pair(context, WINDOW_BYTES)) return failed(NOT_PLAIN, level);
+    const descriptor = atomic.load<u64>(<usize>(at + pair(context, WINDOW_DELTA)));
+    if ((descriptor & TABLE) !== TABLE || level === 3) return found(descriptor, shift, level, flags);
+    base = descriptor & ADDRESS & ~below(shape & 0xff);
+    if (base >= pair(table, TABLE_WALK_LIMIT)) return failed(FAULT_ADDR_SIZE, level);
+    flags |= descriptor;
+    shift -= <u64>stride;
+    within = below(stride) << 3;
+    level++;
+  }
+}
+
+/** How far an input address is shifted for its first index in bytes, and what of it counts. */
+function firstShift(table: usize): u32 {
+  return word(table, TABLE_FIRST) & 0xff;
+}
+
+function firstIndexes(table: usize): u64 {
+  return below(word(table, TABLE_FIRST) >> 8) << 3;
+}
+
+function found(descriptor: u64, shift: u64, level: u32, flags: u64): u64 {
+  failure = FAULT_TRANSLATION;
+  leafBits = <u32>shift + 3;
+  leafLevel = level;
+  tableFlags = flags;
+  return descriptor;
+}
+
+/** A walk's end without a leaf. @param level of the descriptor that was read last, or could not be. */
+function failed(why: i32, level: u32): u64 {
   failure = why;
+  leafLevel = level;
   return 0;
+}
+
+/** What a descriptor says that leads to no other: @returns it where it is a leaf, else 0. */
+function leafOf(table: usize, shape: u32, input: u64, descriptor: u64): u64 {
+  if (!(descriptor & DESC_VALID)) return 0;
+  const isPage = (descriptor & DESC_TABLE_OR_PAGE) !== 0;
+  if (leafLevel === 3 ? !isPage : leafLevel < ((shape >> 12) & 0xf)) return 0;
+  const within = below(leafBits);
+  output = (descriptor & ADDRESS & ~within) | (input & within);
+  if (output >= pair(table, TABLE_OUTPUT_LIMIT)) return failed(FAULT_ADDR_SIZE, leafLevel);
+  if (!(descriptor & DESC_AF) && shape & SHAPE_AF_FAULTS) return failed(FAULT_ACCESS, leafLevel);
+  if (!(shape & SHAPE_HIERARCHICAL)) tableFlags = 0;
+  return descriptor;
 }
 
 /** The STAGE_2 entry for an IPA, found or filled, or 0. */
@@ -394,7 +440,7 @@ function stage2(tlb: usize, context: usize, ipa: u64, need: u32): usize {
   const table = context + ((TABLES + 2 * TABLE_WORDS) << 2);
   const shape = word(table, TABLE_SHAPE);
   if (ipa >> <u64>((shape >> 16) & 0xff)) return 0;
-  const descriptor = walk(tlb, context, table, ipa, false);
+  const descriptor = leafOf(table, shape, ipa, descend(context, table, shape, ipa));
   if (descriptor === 0) return 0;
   const access = (<u32>(descriptor >> 6) & 3) | ((<u32>(descriptor >> 53) & 3) << 2);
   const permissions: u32 = load<u8>(context + (STAGE2_PERMISSIONS << 2) + access);
@@ -451,7 +497,10 @@ export function translate(tlb: usize, context: usize, inputLo: u32, inputHi: u32
     return FOUND;
   }
   const nested = word(context, NESTED) !== 0;
-  const descriptor = walk(tlb, context, table, input, nested);
+  const last = nested
+    ? descendNested(tlb, context, table, shape, input)
+    : descend(context, table, shape, input);
+  const descriptor = leafOf(table, shape, input, last);
   if (descriptor === 0) {
     // What stage 2 has to do with is the walker's to explain.
     if (nested || failure === NOT_PLAIN) return NOT_PLAIN;

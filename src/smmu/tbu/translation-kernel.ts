@@ -40,6 +40,7 @@ import {
   STAGE2_ATTRIBUTES,
   STAGE2_PERMISSIONS,
   TABLE_BASE,
+  TABLE_FIRST,
   TABLE_OUTPUT_LIMIT,
   TABLE_SHAPE,
   TABLE_WALK_LIMIT,
@@ -231,6 +232,8 @@ function setTable(
   setPair(words, at + TABLE_OUTPUT_LIMIT, table.outputLimit);
   setPair(words, at + TABLE_WALK_LIMIT, table.walkLimit);
   words[at + TABLE_SHAPE] = shape | flags;
+  const shift = table.granuleBits + (table.granuleBits - 3) * (3 - table.startLevel);
+  words[at + TABLE_FIRST] = (shift - 3) | ((table.inputBits - shift) << 8);
 }
 
 /** Sixteen masks of one byte. */
