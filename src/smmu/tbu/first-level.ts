@@ -70,6 +70,7 @@ export interface KnownStream {
   readonly needs: number;
   readonly overrides: number;
   readonly context: StreamContext;
+  readonly kernelContext: number;
 }
 
 const NO_STREAMS: readonly (KnownStream | undefined)[] = new Array(FIRST_STREAMS).fill(undefined);
@@ -140,8 +141,11 @@ export class FirstLevel {
     txn.overrides = stream.overrides;
   }
 
-  /** Takes any stream but one whose TTB0 half is off or guarded by E0PD: what is answered here is not checked for that again. */
-  remember(context: StreamContext): void {
+  /**
+   * Takes any stream but one whose TTB0 half is off or guarded by E0PD: what is answered here is not checked for that again.
+   * @param kernelContext where a kernel has its context; 0 where it has none.
+   */
+  remember(context: StreamContext, kernelContext = 0): void {
     const { cd, ste, StreamID, SubstreamID, security } = context;
     if (cd !== undefined && (cd.ttb0 === undefined || cd.e0pd0)) return;
     const slot = StreamID & STREAM_MASK;
@@ -149,7 +153,16 @@ export class FirstLevel {
     const needs = needsOf(ste);
     const { overrides } = ste;
     this.#streams = this.#ownStreams;
-    this.#ownStreams[slot] = { StreamID, SubstreamID, security, regime, needs, overrides, context };
+    this.#ownStreams[slot] = {
+      StreamID,
+      SubstreamID,
+      security,
+      regime,
+      needs,
+      overrides,
+      context,
+      kernelContext,
+    };
     const words = this.#streamWords;
     const at = slot * STREAM_WORDS;
     words[at + STREAM_ID / 4] = StreamID;
@@ -177,11 +190,6 @@ export class FirstLevel {
     this.#words[slot * ANSWER_WORDS + FLAGS] =
       allowed | (space << SPACE_SHIFT) | (attributes << ATTRIBUTES_SHIFT);
     this.#words[slot * ANSWER_WORDS + PLACE] = place;
-  }
-
-  /** Whether a page that is known to be here lies where the kernel's tables do. */
-  isPlaced(pageLo: number): boolean {
-    return this.#words[(pageLo & SLOT_MASK) * ANSWER_WORDS + PLACE] !== 0;
   }
 
   /** @param place where a page lies in the kernel's memory; 0 for one that does not. */

@@ -7,6 +7,8 @@
 // stage 1 alone, in the order of the event numbers.
 export const FOUND = 0;
 export const FILLED = 1;
+/** Beside these: the first level does not know where the page's data lie. */
+export const UNPLACED = 2;
 export const NOT_PLAIN = -1;
 export const FAULT_TRANSLATION = -2;
 export const FAULT_ADDR_SIZE = -3;

@@ -31,7 +31,7 @@ import { Faults } from './faults.js';
 import { FirstLevel, type KnownStream, neededBit, neededPermission } from './first-level.js';
 import { pageHiOf, pageLoOf, selectTable } from './input-address.js';
 import { Invalidator } from './invalidation.js';
-import { FAULT_TRANSLATION, STAGE_1, STAGE_2 } from './kernel-layout.js';
+import { FAULT_TRANSLATION, FILLED, STAGE_1, STAGE_2, UNPLACED } from './kernel-layout.js';
 import { findEntry, type Origin, OriginLog } from './origin.js';
 import { EXECUTE } from './permission.js';
 import { REGIMES_MAX, RegimeNumbers } from './regime-numbers.js';
@@ -76,8 +76,9 @@ export class Tbu {
   readonly #faults: Faults;
   #observer: TranslationObserver | undefined;
 
-  /** Transactions that the first level answered; the counts below are without them. */
+  /** Transactions that the first level answered, and those that the kernel walked for; the counts below are without them. */
   #known = 0;
+  #kernelMisses = 0;
   #others = 0;
   #hits = 0;
   #misses = 0;
@@ -121,8 +122,8 @@ export class Tbu {
     return {
       transactions: this.#transactions,
       hits: this.#known + this.#hits,
-      misses: this.#misses,
-      walks: this.#walker.walks,
+      misses: this.#misses + this.#kernelMisses,
+      walks: this.#walker.walks + this.#kernelMisses,
       descriptorReads: this.#walker.descriptorReads,
       configFetches: this.#config.fetches,
       events: this.#faults.events,
@@ -209,6 +210,7 @@ export class Tbu {
 
   #setCounters(counters: TbuCounters): void {
     this.#known = 0;
+    this.#kernelMisses = 0;
     this.#others = counters.transactions;
     this.#hits = counters.hits;
     this.#misses = counters.misses;
@@ -273,26 +275,26 @@ export class Tbu {
     const { context } = stream;
     const kernel = this.#unwatchedKernel;
     if (kernel === undefined) return this.#concluded(txn, this.#translateBySteps(txn, context));
-    const walked = kernel.translate(context, txn.iovaLo, txn.iovaHi, need);
-    if (walked >= 0) {
-      this.#countKernel(walked);
+    const answer = kernel.translate(stream.kernelContext, txn.iovaLo, txn.iovaHi, need);
+    if (answer >= 0) {
+      if ((answer & FILLED) !== 0) this.#kernelMisses++;
+      else this.#hits++;
       this.#first.answer(txn, stream);
-      this.#placePage(txn, kernel);
+      if ((answer & UNPLACED) !== 0) this.#placePage(txn, kernel);
       txn.outcome = OK;
       return OK;
     }
-    if (walked > FAULT_TRANSLATION) return this.#concluded(txn, this.#translateBySteps(txn, context));
-    this.#countKernel(1);
+    if (answer > FAULT_TRANSLATION) return this.#concluded(txn, this.#translateBySteps(txn, context));
+    this.#kernelMisses++;
     // The four have numbers in a row.
-    const event = F_TRANSLATION + FAULT_TRANSLATION - walked;
+    const event = F_TRANSLATION + FAULT_TRANSLATION - answer;
     return this.#concluded(txn, this.#faults.stage1(txn, context, need, event));
   }
 
   /** The kernel itself knows the place of pages in the region of the tables only. */
   #placePage(txn: Transaction, kernel: TranslationKernel): void {
-    const pageLo = (txn.iovaLo >>> 12) | (txn.iovaHi << 20);
-    if (this.#first.isPlaced(pageLo)) return;
-    this.#first.setPlace(pageLo, kernel.placeOf(txn.pa - (txn.iovaLo & 0xfff), txn.space));
+    const place = kernel.placeOf(txn.pa - (txn.iovaLo & 0xfff), txn.space);
+    this.#first.setPlace((txn.iovaLo >>> 12) | (txn.iovaHi << 20), place);
   }
 
   /**
@@ -463,7 +465,7 @@ export class Tbu {
     if (!this.#config.enabled) return;
     this.#lastContext = context;
     if (this.#observer === undefined && !this.#speculates && this.#hasFirstLevel)
-      this.#first.remember(context);
+      this.#first.remember(context, this.#kernel?.contextAt(context));
   }
 
   #followReplacedStream(): void {
@@ -530,13 +532,6 @@ export class Tbu {
     }
     const pa = this.#walker.outPage * 4096 + (lo & 0xfff);
     return this.#proceed(txn, pa, this.#walker.space, fill.attributes, context.ste.overrides);
-  }
-
-  /** @param walked 1 for a translation that the kernel has walked for, 0 for one that it has found. */
-  #countKernel(walked: number): void {
-    this.#hits += 1 - walked;
-    this.#misses += walked;
-    this.#walker.walks += walked;
   }
 
   /** The kernel counts in the TLB, and forgets it with that. */

@@ -118,6 +118,7 @@ import {
   TAG_SIZE_SHIFT,
   TAG_STAGE_SHIFT,
   TOP,
+  UNPLACED,
   USED,
   VMID_ASID,
   WINDOW_BYTES,
@@ -145,6 +146,12 @@ let leafBits: u32 = 0;
 let leafLevel: u32 = 0;
 let tableFlags: u64 = 0;
 let failure: i32 = NOT_PLAIN;
+
+// The last answer of stage 2: its output address, log2 of the bytes it holds for, permissions with CLEAN, attributes.
+let output2: u64 = 0;
+let bits2: u32 = 0;
+let permissions2: u32 = 0;
+let attributes2: u32 = 0;
 
 function word(at: usize, index: usize): u32 {
   return load<u32>(at + (index << 2));
@@ -224,8 +231,12 @@ function dropFirst(tlb: usize, first: u32, bits: u32): void {
   }
 }
 
-/** Puts a page into the first level, where the TBU finds the answer. */
-function fillFirst(tlb: usize, context: usize, entry: usize, page: u64, permissions: u32): void {
+/**
+ * Puts a page into the first level, where the TBU finds the answer.
+ * @param out any address in the page that it is translated to.
+ * @returns UNPLACED where that is not in the memory of the tables, else 0.
+ */
+function fillFirst(tlb: usize, context: usize, page: u64, out: u64, permissions: u32, attributes: u32): i32 {
   const tag = firstTag(tlb, <u32>page);
   const hi = <u32>(page >> 32);
   store<u32>(tag + FIRST_PAGE_LO, <u32>page);
@@ -233,13 +244,14 @@ function fillFirst(tlb: usize, context: usize, entry: usize, page: u64, permissi
   const tagHi = hi | (word(context, REGIME_NUMBER) << FIRST_REGIME_SHIFT);
   store<u32>(tag + FIRST_PAGE_HI, hi & PAGE_HI_TTB1 ? FIRST_EMPTY : tagHi);
   const answer = firstAnswer(tlb, <u32>page);
-  const pa = throughEntry(entry, page << 12);
+  const pa = out & ~(<u64>(PAGE_BYTES - 1));
   store<f64>(answer + FIRST_BASE, <f64>(<i64>pa));
-  const attributes = word(entry, SPACES_ATTRIBUTES) >> ATTRIBUTES_SHIFT;
   store<u32>(answer + FIRST_FLAGS, permissions | (attributes << FIRST_ATTRIBUTES_SHIFT));
   const within = pa - pair(context, WINDOW_START);
-  const isHere = within < pair(context, WINDOW_BYTES) && within + PAGE_BYTES <= pair(context, WINDOW_BYTES);
+  const bytes = pair(context, WINDOW_BYTES);
+  const isHere = within < bytes && within + PAGE_BYTES <= bytes;
   store<u32>(answer + FIRST_PLACE, isHere ? <u32>(pa + pair(context, WINDOW_DELTA)) : 0);
+  return isHere ? 0 : UNPLACED;
 }
 
 /** Takes the oldest entry out: its chain, its place in the order, its size. */
@@ -292,7 +304,7 @@ function keep(
   ipa: u64,
   permissions: u32,
   attributes: u32,
-): usize {
+): void {
   const index = allocate(tlb);
   const entry = entryAt(tlb, index);
   const within = below(bits - 12);
@@ -319,7 +331,6 @@ function keep(
   const before = word(tlb, PER_SIZE + bits);
   setWord(tlb, PER_SIZE + bits, before + 1);
   if (before === 0) listSizes(tlb);
-  return entry;
 }
 
 function granuleTag(shape: u32): u32 {
@@ -378,9 +389,8 @@ function descendNested(tlb: usize, context: usize, table: usize, shape: u32, inp
   let flags: u64 = 0;
   while (true) {
     const ipa = base + ((input >> shift) & within);
-    const entry = stage2(tlb, context, ipa, READ);
-    if (entry === 0) return failed(NOT_PLAIN, level);
-    const at = throughEntry(entry, ipa);
+    if (!stage2(tlb, context, ipa, READ, 0)) return failed(NOT_PLAIN, level);
+    const at = output2;
     if (at - pair(context, WINDOW_START) >= pair(context, WINDOW_BYTES)) return failed(NOT_PLAIN, level);
     const descriptor = atomic.load<u64>(<usize>(at + pair(context, WINDOW_DELTA)));
     if ((descriptor & TABLE) !== TABLE || level === 3) return found(descriptor, shift, level, flags);
@@ -430,29 +440,43 @@ function leafOf(table: usize, shape: u32, input: u64, descriptor: u64): u64 {
   return descriptor;
 }
 
-/** The STAGE_2 entry for an IPA, found or filled, or 0. */
-function stage2(tlb: usize, context: usize, ipa: u64, need: u32): usize {
+/**
+ * Translates an IPA, through the STAGE_2 entries.
+ * @param stage1Bits of the stage 1 leaf that it is for: a STAGE_2 entry that is no larger is not kept (walker.ts).
+ * @returns whether it is plain, and what is needed is permitted.
+ */
+function stage2(tlb: usize, context: usize, ipa: u64, need: u32, stage1Bits: u32): bool {
   const page = ipa >> 12;
   const regime = word(context, WORLD) | (STAGE_2 << TAG_STAGE_SHIFT);
   const vmid = word(context, CONTEXT_VMID);
-  const found = find(tlb, regime, vmid, vmid, page);
-  if (found !== 0) return word(found, PERMISSIONS) & need ? found : 0;
+  const entry = find(tlb, regime, vmid, vmid, page);
+  if (entry !== 0) {
+    const permissions = word(entry, PERMISSIONS);
+    output2 = throughEntry(entry, ipa);
+    bits2 = (word(entry, TAG) >> TAG_SIZE_SHIFT) & 63;
+    permissions2 = (permissions & 0xff) | (permissions & CLEAN);
+    attributes2 = word(entry, SPACES_ATTRIBUTES) >> ATTRIBUTES_SHIFT;
+    return (permissions & need) !== 0;
+  }
   const table = context + ((TABLES + 2 * TABLE_WORDS) << 2);
   const shape = word(table, TABLE_SHAPE);
-  if (ipa >> <u64>((shape >> 16) & 0xff)) return 0;
+  if (ipa >> <u64>((shape >> 16) & 0xff)) return false;
   const descriptor = leafOf(table, shape, ipa, descend(context, table, shape, ipa));
-  if (descriptor === 0) return 0;
+  if (descriptor === 0) return false;
   const access = (<u32>(descriptor >> 6) & 3) | ((<u32>(descriptor >> 53) & 3) << 2);
-  const permissions: u32 = load<u8>(context + (STAGE2_PERMISSIONS << 2) + access);
-  if (!(permissions & need)) return 0;
+  permissions2 = load<u8>(context + (STAGE2_PERMISSIONS << 2) + access);
+  if (!(permissions2 & need)) return false;
   countReads(tlb, shape);
-  const attributes =
+  output2 = output;
+  bits2 = leafBits;
+  attributes2 =
     word(context, STAGE2_ATTRIBUTES) |
     ((<u32>(descriptor >> 2) & 0xf) << ATTRIBUTES_S2MEMATTR_SHIFT) |
     ((<u32>(descriptor >> 8) & 3) << ATTRIBUTES_S2SH_SHIFT);
-  const tag =
-    regime | (leafBits << TAG_LEAF_SHIFT) | granuleTag(shape) | ((leafLevel + 1) << TAG_LEVEL_SHIFT);
-  return keep(tlb, page, leafBits, tag, vmid, output >> 12, page, permissions | (ALL << 8), attributes);
+  if (bits2 <= stage1Bits) return true;
+  const tag = regime | (bits2 << TAG_LEAF_SHIFT) | granuleTag(shape) | ((leafLevel + 1) << TAG_LEVEL_SHIFT);
+  keep(tlb, page, bits2, tag, vmid, output2 >> 12, page, permissions2 | (ALL << 8), attributes2);
+  return true;
 }
 
 /** Whether both stages' masks of an entry permit an access. */
@@ -464,16 +488,15 @@ function permitted(entry: usize): u32 {
 /** Answers an access of a stream with stage 2 alone, as `translate` does. */
 function translateIPA(tlb: usize, context: usize, ipa: u64, need: u32): i32 {
   const reads = word(tlb, DESCRIPTOR_READS);
-  const entry = stage2(tlb, context, ipa, need);
-  if (entry === 0) return NOT_PLAIN;
-  fillFirst(tlb, context, entry, ipa >> 12, permitted(entry));
-  return word(tlb, DESCRIPTOR_READS) === reads ? FOUND : FILLED;
+  if (!stage2(tlb, context, ipa, need, 0)) return NOT_PLAIN;
+  const placed = fillFirst(tlb, context, ipa >> 12, output2, permissions2 & ALL, attributes2);
+  return (word(tlb, DESCRIPTOR_READS) === reads ? FOUND : FILLED) | placed;
 }
 
 /**
  * Answers an access in the first level.
  * @param need the permission bit that the access needs.
- * @returns FOUND or FILLED; NOT_PLAIN; or what is wrong.
+ * @returns FOUND or FILLED, with UNPLACED; NOT_PLAIN; or what is wrong.
  */
 export function translate(tlb: usize, context: usize, inputLo: u32, inputHi: u32, need: u32): i32 {
   const input = ((<u64>inputHi) << 32) | <u64>inputLo;
@@ -493,8 +516,8 @@ export function translate(tlb: usize, context: usize, inputLo: u32, inputHi: u32
   if (found !== 0) {
     const allowed = permitted(found);
     if (!(allowed & need)) return NOT_PLAIN;
-    fillFirst(tlb, context, found, page, allowed);
-    return FOUND;
+    const attributes = word(found, SPACES_ATTRIBUTES) >> ATTRIBUTES_SHIFT;
+    return FOUND | fillFirst(tlb, context, page, throughEntry(found, input), allowed, attributes);
   }
   const nested = word(context, NESTED) !== 0;
   const last = nested
@@ -534,21 +557,17 @@ export function translate(tlb: usize, context: usize, inputLo: u32, inputHi: u32
   const level = leafLevel;
   let ipa: u64 = 0;
   if (nested) {
-    const entry = stage2(tlb, context, out, need);
-    if (entry === 0) return NOT_PLAIN;
     ipa = out >> 12;
-    out = throughEntry(entry, out);
-    const stage2Permissions = word(entry, PERMISSIONS);
-    permissions |= ((stage2Permissions & 0xff) << 8) | (stage2Permissions & CLEAN);
-    attributes |= word(entry, SPACES_ATTRIBUTES) >> ATTRIBUTES_SHIFT;
-    const stage2Bits = (word(entry, TAG) >> TAG_SIZE_SHIFT) & 63;
-    if (stage2Bits < bits) bits = stage2Bits;
+    if (!stage2(tlb, context, out, need, bits)) return NOT_PLAIN;
+    out = output2;
+    permissions |= ((permissions2 & 0xff) << 8) | (permissions2 & CLEAN);
+    attributes |= attributes2;
+    bits = min<u32>(bits, bits2);
   } else permissions |= ALL << 8;
   leafLevel = level;
   countReads(tlb, shape);
-  const kept = keep(tlb, page, bits, tag, global ? aset : asid, out >> 12, ipa, permissions, attributes);
-  fillFirst(tlb, context, kept, page, permitted(kept));
-  return FILLED;
+  keep(tlb, page, bits, tag, global ? aset : asid, out >> 12, ipa, permissions, attributes);
+  return FILLED | fillFirst(tlb, context, page, out, permissions & (permissions >> 8) & ALL, attributes);
 }
 
 /**

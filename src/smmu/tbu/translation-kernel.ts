@@ -29,6 +29,7 @@ import {
   HALVES,
   MAIR,
   NESTED,
+  NOT_PLAIN,
   REGIME_NUMBER,
   SHAPE_AF_FAULTS,
   SHAPE_E0PD,
@@ -95,9 +96,9 @@ export class TranslationKernel {
   readonly #words: Int32Array;
   /** First word of the contexts there. */
   readonly #firstContext: number;
-  /** The contexts that were looked at, and which of them are plain. */
-  readonly #known: (StreamContext | undefined)[] = new Array(CONTEXTS).fill(undefined);
-  readonly #plain: (StreamContext | undefined)[] = new Array(CONTEXTS).fill(undefined);
+  /** The contexts that were looked at, and whether they are plain. */
+  readonly #contexts: (StreamContext | undefined)[] = new Array(CONTEXTS).fill(undefined);
+  readonly #isPlain: boolean[] = new Array(CONTEXTS).fill(false);
 
   /** @param xnx IDR3.XNX. */
   constructor(workspace: Workspace, entries: number, spaces: Spaces, xnx: boolean) {
@@ -116,11 +117,12 @@ export class TranslationKernel {
 
   /**
    * Answers an access in the first level.
-   * @returns FOUND, FILLED; NOT_PLAIN; or, negative as well, the fault that ends it (kernel-layout.ts).
+   * @param context of its stream, as `contextAt` has it.
+   * @returns FOUND, FILLED, UNPLACED; NOT_PLAIN; or, negative as well, the fault that ends it (kernel-layout.ts).
    */
-  translate(context: StreamContext, lo: number, hi: number, need: number): number {
-    const at = this.#contextAt(context);
-    return at < 0 ? at : this.#exports.translate(this.#tlb, at, lo, hi, need);
+  translate(context: number, lo: number, hi: number, need: number): number {
+    if (context === 0 || this.#spaces[NON_SECURE].hasFaults === true) return NOT_PLAIN;
+    return this.#exports.translate(this.#tlb, context, lo, hi, need);
   }
 
   /** The data of a stream's unprivileged accesses. */
@@ -133,24 +135,17 @@ export class TranslationKernel {
     return this.#spaces[space].placeIn?.(this.#memory, pa, PAGE_BYTES) ?? 0;
   }
 
-  /** Offset of a context in the memory, or -1 where it is not plain. */
-  #contextAt(context: StreamContext): number {
+  /** Takes a context. @returns its offset in the memory, or 0 where it is not plain. */
+  contextAt(context: StreamContext): number {
     const slot = context.StreamID & CONTEXT_MASK;
-    if (this.#plain[slot] !== context && !this.#take(context, slot)) return -1;
-    if (this.#spaces[NON_SECURE].hasFaults === true) return -1;
-    return this.#tlb + 4 * (this.#firstContext + slot * CONTEXT_WORDS);
-  }
-
-  /** Tells the kernel of a context. @returns whether it is plain. */
-  #take(context: StreamContext, slot: number): boolean {
-    if (this.#known[slot] === context) return false;
-    this.#known[slot] = context;
-    this.#plain[slot] = undefined;
-    const window = this.#windowOf(context);
-    if (window === undefined) return false;
-    this.#plain[slot] = context;
-    this.#write(context, window, this.#firstContext + slot * CONTEXT_WORDS);
-    return true;
+    const at = this.#firstContext + slot * CONTEXT_WORDS;
+    if (this.#contexts[slot] !== context) {
+      const window = this.#windowOf(context);
+      if (window !== undefined) this.#write(context, window, at);
+      this.#contexts[slot] = context;
+      this.#isPlain[slot] = window !== undefined;
+    }
+    return this.#isPlain[slot] ? this.#tlb + 4 * at : 0;
   }
 
   #write(context: StreamContext, window: MemoryWindow, at: number): void {
