@@ -80,6 +80,9 @@ export const EVICTED_PAGE_LO = 10;
 export const DESCRIPTOR_READS = 11;
 /** Accesses whose data the kernel has moved; they are taken and cleared as well. */
 export const DIRECT_ACCESSES = 12;
+/** For stage 1 tables of levels 0 to 2, the byte offset of the STAGE_2 entry that was last used: mostly it is the next as well. */
+export const HINTS = 13;
+export const HINT_COUNT = 3;
 /** Entries per size, and the sizes that occur, so that a look-up probes only those. */
 export const PER_SIZE = 16;
 export const SIZES = 80;

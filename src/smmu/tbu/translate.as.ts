@@ -66,6 +66,8 @@ import {
   HASH_FOLD,
   HASH_HI_SHIFT,
   HASH_SIZE_SHIFT,
+  HINT_COUNT,
+  HINTS,
   IPA_LO,
   MAIR,
   NEEDS_READ,
@@ -152,6 +154,8 @@ let output2: u64 = 0;
 let bits2: u32 = 0;
 let permissions2: u32 = 0;
 let attributes2: u32 = 0;
+/** The entry that says so, where it was kept. */
+let entry2: usize = 0;
 
 function word(at: usize, index: usize): u32 {
   return load<u32>(at + (index << 2));
@@ -304,7 +308,7 @@ function keep(
   ipa: u64,
   permissions: u32,
   attributes: u32,
-): void {
+): usize {
   const index = allocate(tlb);
   const entry = entryAt(tlb, index);
   const within = below(bits - 12);
@@ -331,6 +335,7 @@ function keep(
   const before = word(tlb, PER_SIZE + bits);
   setWord(tlb, PER_SIZE + bits, before + 1);
   if (before === 0) listSizes(tlb);
+  return entry;
 }
 
 function granuleTag(shape: u32): u32 {
@@ -389,7 +394,7 @@ function descendNested(tlb: usize, context: usize, table: usize, shape: u32, inp
   let flags: u64 = 0;
   while (true) {
     const ipa = base + ((input >> shift) & within);
-    if (!stage2(tlb, context, ipa, READ, 0)) return failed(NOT_PLAIN, level);
+    if (!tableStage2(tlb, context, ipa, level)) return failed(NOT_PLAIN, level);
     const at = output2;
     if (at - pair(context, WINDOW_START) >= pair(context, WINDOW_BYTES)) return failed(NOT_PLAIN, level);
     const descriptor = atomic.load<u64>(<usize>(at + pair(context, WINDOW_DELTA)));
@@ -440,6 +445,36 @@ function leafOf(table: usize, shape: u32, input: u64, descriptor: u64): u64 {
   return descriptor;
 }
 
+/** Translates the IPA of a stage 1 descriptor. The hint saves most of a look-up; the entry itself tells whether it holds. */
+function tableStage2(tlb: usize, context: usize, ipa: u64, level: u32): bool {
+  if (level >= <u32>HINT_COUNT) return stage2(tlb, context, ipa, READ, 0);
+  const regime = word(context, WORLD) | (STAGE_2 << TAG_STAGE_SHIFT);
+  const hint = word(tlb, HINTS + level);
+  const bits = (word(hint, TAG) >> TAG_SIZE_SHIFT) & 63;
+  if (
+    hint !== 0 &&
+    word(hint, USED) !== 0 &&
+    pair(hint, PAGE_LO) === ((ipa >> 12) & ~below(bits - 12)) &&
+    (word(hint, TAG) & TAG_REGIME) === regime &&
+    word(hint, VMID_ASID) === word(context, CONTEXT_VMID)
+  ) {
+    throughStage2(hint, ipa);
+    return (permissions2 & READ) !== 0;
+  }
+  if (!stage2(tlb, context, ipa, READ, 0)) return false;
+  setWord(tlb, HINTS + level, entry2);
+  return true;
+}
+
+/** Answers through a STAGE_2 entry. */
+function throughStage2(entry: usize, ipa: u64): void {
+  const permissions = word(entry, PERMISSIONS);
+  output2 = throughEntry(entry, ipa);
+  bits2 = (word(entry, TAG) >> TAG_SIZE_SHIFT) & 63;
+  permissions2 = (permissions & 0xff) | (permissions & CLEAN);
+  attributes2 = word(entry, SPACES_ATTRIBUTES) >> ATTRIBUTES_SHIFT;
+}
+
 /**
  * Translates an IPA, through the STAGE_2 entries.
  * @param stage1Bits of the stage 1 leaf that it is for: a STAGE_2 entry that is no larger is not kept (walker.ts).
@@ -451,12 +486,9 @@ function stage2(tlb: usize, context: usize, ipa: u64, need: u32, stage1Bits: u32
   const vmid = word(context, CONTEXT_VMID);
   const entry = find(tlb, regime, vmid, vmid, page);
   if (entry !== 0) {
-    const permissions = word(entry, PERMISSIONS);
-    output2 = throughEntry(entry, ipa);
-    bits2 = (word(entry, TAG) >> TAG_SIZE_SHIFT) & 63;
-    permissions2 = (permissions & 0xff) | (permissions & CLEAN);
-    attributes2 = word(entry, SPACES_ATTRIBUTES) >> ATTRIBUTES_SHIFT;
-    return (permissions & need) !== 0;
+    throughStage2(entry, ipa);
+    entry2 = entry;
+    return (permissions2 & need) !== 0;
   }
   const table = context + ((TABLES + 2 * TABLE_WORDS) << 2);
   const shape = word(table, TABLE_SHAPE);
@@ -475,7 +507,7 @@ function stage2(tlb: usize, context: usize, ipa: u64, need: u32, stage1Bits: u32
     ((<u32>(descriptor >> 8) & 3) << ATTRIBUTES_S2SH_SHIFT);
   if (bits2 <= stage1Bits) return true;
   const tag = regime | (bits2 << TAG_LEAF_SHIFT) | granuleTag(shape) | ((leafLevel + 1) << TAG_LEVEL_SHIFT);
-  keep(tlb, page, bits2, tag, vmid, output2 >> 12, page, permissions2 | (ALL << 8), attributes2);
+  entry2 = keep(tlb, page, bits2, tag, vmid, output2 >> 12, page, permissions2 | (ALL << 8), attributes2);
   return true;
 }
 
