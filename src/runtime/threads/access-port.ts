@@ -46,6 +46,7 @@ export class TranslatedPort extends DevicePort {
   readonly #bounce: Uint8Array;
   readonly #bounceAt: number;
   readonly #direct: DirectStream | undefined;
+  isAwaited = false;
 
   constructor(device: DeviceInstance, lane: LaneTbu) {
     super();
@@ -62,6 +63,7 @@ export class TranslatedPort extends DevicePort {
   }
 
   read(lo: number, hi: number, into: Uint8Array, offset: number, sizeBytes: number): Outcome {
+    this.isAwaited = false;
     if (into === this.#bounce && this.stalledAt === undefined && this.#direct !== undefined) {
       if (this.#direct.read(lo, hi, this.#bounceAt + offset, sizeBytes)) return OK;
     }
@@ -75,6 +77,7 @@ export class TranslatedPort extends DevicePort {
   }
 
   write(lo: number, hi: number, from: Uint8Array, offset: number, sizeBytes: number): Outcome {
+    this.isAwaited = false;
     if (from === this.#bounce && this.stalledAt === undefined && this.#direct !== undefined) {
       if (this.#direct.write(lo, hi, this.#bounceAt + offset, sizeBytes)) return OK;
     }
@@ -83,10 +86,6 @@ export class TranslatedPort extends DevicePort {
     if (outcome !== OK) return this.failed(lo, hi, outcome);
     const { pa, space } = this.#transaction;
     return this.#spaces[space].write(pa, from, offset, sizeBytes) ? OK : this.failed(lo, hi, ABORT);
-  }
-
-  get isAwaited(): boolean {
-    return this.#lane.isBehind;
   }
 
   /** The STAG under which the TBU holds the stalled access. */
@@ -106,12 +105,16 @@ export class TranslatedPort extends DevicePort {
   }
 
   #translate(lo: number, hi: number, write: boolean): Outcome {
+    const outcome =
+      this.stalledAt === undefined ? this.#begin(lo, hi, write) : this.#tbu.resume(this.#transaction);
+    if (outcome !== STALL) this.stalledAt = undefined;
+    // What is not moved directly takes long enough for somebody to begin to wait; looked at each time it would cost 5 percent.
+    this.isAwaited = this.#lane.isBehind;
+    return outcome;
+  }
+
+  #begin(lo: number, hi: number, write: boolean): Outcome {
     const transaction = this.#transaction;
-    if (this.stalledAt !== undefined) {
-      const outcome = this.#tbu.resume(transaction);
-      if (outcome !== STALL) this.stalledAt = undefined;
-      return outcome;
-    }
     transaction.iovaLo = lo;
     transaction.iovaHi = hi;
     transaction.write = write;

@@ -549,7 +549,7 @@ export class Tlb {
 }
 
 function bucketCount(capacity: number): number {
-  return 4 * 2 ** Math.ceil(Math.log2(Math.max(capacity, MIN_BUCKETS)));
+  return 8 * 2 ** Math.ceil(Math.log2(Math.max(capacity, MIN_BUCKETS)));
 }
 
 /** Words of memory of a TLB with so many entries. */
