@@ -19,7 +19,7 @@ export type { PhysicalAddressSpace } from './memory/address-space.js';
 export { GuestMemory } from './memory/guest-memory.js';
 export { load64, store64 } from './memory/words.js';
 export { type ProgramResult, type RunningMachine, startMachine } from './runtime/coordinator.js';
-export { PlugError, type PlugResult } from './runtime/hotplug.js';
+export { PlugError, type PlugResult, type RenumberResult } from './runtime/hotplug.js';
 export type { RunReport } from './runtime/report/report.js';
 export { type PausePoint, type RunOptions, runMachine } from './runtime/run.js';
 export type { DeviceResult } from './runtime/threads/dma-lane.js';

@@ -5,6 +5,7 @@ export {
   consumeEvents,
   endStream,
   programStream,
+  renumberStreams,
   restoreSoftware,
   saveSoftware,
 } from '../src/runtime/threads/software-thread.js';

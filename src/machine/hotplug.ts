@@ -1,8 +1,8 @@
 /**
- * The devices of a machine that runs: what is plugged in must pass the rules that the machine file passed, and is held
- * against everything that is there at that moment (REQUIREMENTS A19). A refusal leaves all as it was.
+ * The devices of a machine that runs: what is plugged in, or numbered anew, must pass the rules that the machine file passed,
+ * and is held against everything that is there at that moment (REQUIREMENTS A19). A refusal leaves all as it was.
  */
-import type { Addition } from './additions.js';
+import type { Addition, Changes, Renumbering } from './additions.js';
 import type { Diagnostic } from './diagnostics.js';
 import { type LoadResult, realizeSource } from './load.js';
 import type { DeviceInstance, MachineSource, StreamProgram } from './types.js';
@@ -14,11 +14,19 @@ export interface PlugCheck<T> {
   readonly diagnostics: readonly Diagnostic[];
 }
 
+export interface Renumbered {
+  readonly devices: readonly DeviceInstance[];
+  /** It did not come to pass: the bus has its former number. */
+  readonly undo: () => void;
+}
+
 export class PluggedDevices {
   readonly #source: MachineSource;
   #additions: readonly (Addition & { readonly device: string })[] = [];
   /** Devices of the file that are not there any more. */
   readonly #removed = new Set<string>();
+  /** At most one for each bus. */
+  #renumberings: readonly Renumbering[] = [];
   #texts = 0;
 
   constructor(source: MachineSource) {
@@ -52,6 +60,23 @@ export class PluggedDevices {
     this.#additions = this.#additions.filter(({ device }) => device !== id);
   }
 
+  /**
+   * Software writes a bus's number: `bus-nr` of a root complex, `secondary` of a port.
+   * @returns all devices as they then are.
+   */
+  renumber(bus: string, number: number): PlugCheck<Renumbered> {
+    const fileName = `renumber-${++this.#texts}`;
+    const former = this.#renumberings;
+    const renumberings = [...former.filter((each) => each.bus !== bus), { bus, number, fileName }];
+    const { machine, diagnostics } = this.#realize({ renumberings }, fileName);
+    if (machine === undefined) return { diagnostics };
+    this.#renumberings = renumberings;
+    const undo = () => {
+      this.#renumberings = former;
+    };
+    return { accepted: { devices: machine.devices, undo }, diagnostics };
+  }
+
   #add<T>(
     section: Addition['section'],
     text: string,
@@ -60,15 +85,23 @@ export class PluggedDevices {
   ): PlugCheck<T> {
     const fileName = `plug-${++this.#texts}`;
     const addition = { section, text, fileName };
-    const { machine, diagnostics } = realizeSource(
-      this.#source,
-      [...this.#additions, addition],
-      this.#removed,
-    );
-    const own = diagnostics.filter((of) => of.file === fileName || of.severity === 'error');
-    if (machine === undefined) return { diagnostics: own };
+    const additions = [...this.#additions, addition];
+    const { machine, diagnostics } = this.#realize({ additions }, fileName);
+    if (machine === undefined) return { diagnostics };
     const accepted = last(machine);
     this.#additions = [...this.#additions, { ...addition, device: deviceOf(accepted) }];
-    return { accepted, diagnostics: own };
+    return { accepted, diagnostics };
+  }
+
+  /** @param change what is new, from a text of that name: warnings are of that text alone. */
+  #realize(change: Partial<Changes>, fileName: string): LoadResult {
+    const { diagnostics, ...result } = realizeSource(this.#source, {
+      additions: this.#additions,
+      removed: this.#removed,
+      renumberings: this.#renumberings,
+      ...change,
+    });
+    const own = diagnostics.filter((of) => of.file === fileName || of.severity === 'error');
+    return { ...result, diagnostics: own };
   }
 }

@@ -66,6 +66,12 @@ function wholeNumber(node: ScalarNode): bigint | undefined {
   return node.plain && PLAIN_INTEGER.test(node.text) ? BigInt(node.text) : undefined;
 }
 
+/** The whole number that a scalar is, if it is one. */
+export function nodeNumber(node: ScalarNode): number | undefined {
+  const value = wholeNumber(node);
+  return value === undefined ? undefined : Number(value);
+}
+
 /** Any text that YAML does not take for a number, a boolean or nothing. */
 export function text(): ScalarKind<string> {
   return {

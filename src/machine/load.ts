@@ -1,7 +1,7 @@
 /**
  * The front door: the text of a machine file in, a Machine or the list of everything that is wrong with it out.
  */
-import { type Addition, addItem, removeDevices } from './additions.js';
+import { addItem, type Changes, removeDevices, renumberBus } from './additions.js';
 import { type Diagnostic, Reporter } from './diagnostics.js';
 import { buildModel, type Model } from './model.js';
 import { applyOverrides, OverrideError, type Overrides, parseOverrides } from './overrides.js';
@@ -39,17 +39,17 @@ export interface LoadResult {
  * @throws OverrideError for a wrong command line; never for anything in the text
  */
 export function loadMachine(text: string, fileName: string, overrides: Overrides = {}): LoadResult {
-  return realizeSource({ text, fileName, overrides }, [], new Set());
+  const unchanged = { additions: [], removed: new Set<string>(), renumberings: [] };
+  return realizeSource({ text, fileName, overrides }, unchanged);
 }
 
 /**
- * Realizes a machine from its file, with items that were added to it and without devices that were taken out.
+ * Realizes a machine from its file and what has changed since.
  * @throws OverrideError
  */
 export function realizeSource(
   source: MachineSource,
-  additions: readonly Addition[],
-  removed: ReadonlySet<string>,
+  { additions, removed, renumberings }: Changes,
 ): LoadResult {
   const parsedOverrides = parseOverrides(source.overrides);
   const sources = new Sources();
@@ -59,6 +59,7 @@ export function realizeSource(
   for (const addition of additions) addItem(root, addition, sources, reporter);
   applyOverrides(root, parsedOverrides);
   removeDevices(root, removed, source.text.length);
+  for (const renumbering of renumberings) renumberBus(root, renumbering, sources, reporter);
   const model = buildModel(readMachine(root, reporter), removed.size > 0);
   checkAll(model, reporter);
   const diagnostics = reporter.diagnostics();

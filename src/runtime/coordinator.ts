@@ -17,12 +17,12 @@ import { stallCapacity } from '../smmu/stalls.js';
 import { readRegister } from '../smmu/tcu/registers.js';
 import type { TcuState } from '../smmu/tcu/tcu.js';
 import type { SmmuPort } from '../software/port.js';
-import { Hotplug, PlugError, type PlugResult } from './hotplug.js';
+import { Hotplug, PlugError, type PlugResult, type RenumberResult } from './hotplug.js';
 import type { IommufdReport } from './report/report.js';
 import { type MachineView, type SharedMachine, shareMachine } from './shared/shared-machine.js';
 import type { DeviceResult } from './threads/dma-lane.js';
 import { endpointOf } from './threads/endpoint.js';
-import type { SmmuApi, TcuStatistics } from './threads/smmu-api.js';
+import type { DeviceMove, SmmuApi, TcuStatistics } from './threads/smmu-api.js';
 import { SharedSmmuPort } from './threads/smmu-port.js';
 import { SoftwareCalls } from './threads/software-calls.js';
 import type { DrainedEvents, PlacedMapping, SoftwareState } from './threads/software-thread.js';
@@ -244,6 +244,24 @@ export class RunningMachine {
   }
 
   /**
+   * The machine's software gives a bus another number: that of a root complex, or the secondary one of a root port, whose range
+   * keeps its length. Buses below keep theirs. Devices on the bus come to rest after the accesses in flight, have new Requester
+   * IDs and by the id-maps new StreamIDs, under which their streams go on where this machine's software programmed them,
+   * and take up their DMA again.
+   * @returns the devices, or why the number was refused: the rules are those of the machine file. After a refusal all is as before.
+   * @throws PlugError when a device is busy with something other than DMA, is a guest's, or would be behind another
+   * SMMU, or when the software has no memory for its Stream table.
+   */
+  renumberBus(bus: string, number: number): Promise<RenumberResult> {
+    return this.#hotplug.renumber(bus, number, async (moves) => {
+      // The hosts last: they cannot refuse.
+      const refusal = await this.#calls.renumberStreams(moves);
+      if (refusal === undefined) await this.#renumberGuests(moves);
+      return refusal;
+    });
+  }
+
+  /**
    * Has the machine's software program a device's stream, as it programs those of the machine file at boot.
    * @param description an item of `software`, as the machine file has it: YAML text.
    * @returns where the mappings went, or why the program was refused.
@@ -310,6 +328,7 @@ export class RunningMachine {
 
   async #close(): Promise<void> {
     this.requestStop();
+    this.view.control.raiseFlag(this.view.control.offsets.closed);
     this.supervisor.close();
     this.#hotplug.close();
     await Promise.all([
@@ -327,6 +346,13 @@ export class RunningMachine {
   /** The thread of the physical SMMU of a device that is passed through. */
   #hostOf({ host }: DeviceInstance): Remote<SmmuApi> {
     return this.#workers.get(host!.smmu)!.api;
+  }
+
+  async #renumberGuests(moves: readonly DeviceMove[]): Promise<void> {
+    for (const [smmu, { api }] of this.#workers) {
+      const own = moves.filter(({ to }) => to.host?.smmu === smmu);
+      if (own.length > 0) await this.supervisor.guard(api.renumber(own));
+    }
   }
 
   #spawn(index: number, { from, smmuThreads }: StartOptions): SmmuWorker {

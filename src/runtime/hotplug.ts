@@ -1,6 +1,7 @@
 /**
- * Devices that come and go while the machine runs (REQUIREMENTS A19). What is plugged in passes the rules of the machine
- * file; what is unplugged is quiesced first. A refusal changes nothing, and the machine goes on.
+ * Devices that come and go while the machine runs (REQUIREMENTS A19), or change their StreamIDs with the number of their bus.
+ * What is plugged in or renumbered passes the rules of the machine file; what is unplugged or renumbered is quiesced first.
+ * A refusal changes nothing, and the machine goes on.
  */
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import type { Diagnostic } from '../machine/diagnostics.js';
@@ -11,6 +12,7 @@ import { type MachineView, PLUGGED_DEVICES } from './shared/shared-machine.js';
 import { Signal } from './shared/signal.js';
 import type { DeviceResult, DeviceWork } from './threads/dma-lane.js';
 import type { PluggedLaneTask } from './threads/plugged-lane.js';
+import type { DeviceMove } from './threads/smmu-api.js';
 import type { Supervisor } from './threads/supervisor.js';
 
 /** What was asked cannot be done with this device now; the message says why. The machine is as it was. */
@@ -28,8 +30,17 @@ export interface PlugResult {
 /** Starts the thread of the plugged devices; resolves when it has ended. */
 export type StartPluggedLane = (task: Omit<PluggedLaneTask, 'shared'>) => Promise<void>;
 
+export interface RenumberResult {
+  /** Those on the bus, as they are now. Absent when the number was refused. */
+  readonly devices?: readonly DeviceInstance[];
+  /** As of a device that is plugged in; the text is the number. */
+  readonly diagnostics: readonly Diagnostic[];
+}
+
+const DOES_DMA = 'it does DMA';
+
 interface Place {
-  readonly device: DeviceInstance;
+  device: DeviceInstance;
   /** In the control memory. */
   readonly index: number;
   readonly presence: Presence;
@@ -49,6 +60,8 @@ export class Hotplug {
   readonly #free: number[];
   readonly #results = new Map<number, (result: DeviceResult) => void>();
   #port: MessagePort | undefined;
+  /** The bus that is being renumbered. */
+  #renumbering: string | undefined;
 
   constructor(machine: Machine, view: MachineView, supervisor: Supervisor, startLane: StartPluggedLane) {
     this.#rules = new PluggedDevices(machine.source);
@@ -72,6 +85,7 @@ export class Hotplug {
     description: string,
     passThrough: (device: DeviceInstance) => Promise<string | undefined>,
   ): Promise<PlugResult> {
+    this.#refuseWhileRenumbering();
     if (this.#free.length === 0)
       throw new PlugError(`${PLUGGED_DEVICES} devices are plugged in already: unplug one first`);
     const { accepted: device, diagnostics } = this.#rules.plug(description);
@@ -101,9 +115,9 @@ export class Hotplug {
    */
   async run(id: string, steps: readonly WorkloadStep[]): Promise<DeviceResult> {
     const place = this.device(id);
-    if (place.presence.busy) throw new PlugError(`device '${id}' is busy: it does DMA`);
+    if (place.presence.busy) throw new PlugError(`device '${id}' is busy: ${DOES_DMA}`);
     place.work = this.#work({ device: place.index, plugged: place.device, steps });
-    return await this.occupied(place, 'it does DMA', place.work);
+    return await this.occupied(place, DOES_DMA, place.work);
   }
 
   /**
@@ -113,7 +127,7 @@ export class Hotplug {
    */
   async unplug(id: string, end: (device: DeviceInstance) => Promise<void>): Promise<void> {
     const place = this.#findOwn(id);
-    if (place.occupation !== undefined && place.work === undefined) throw busy(id, place.occupation);
+    refuseOccupied(place);
     place.occupation = 'it is being unplugged';
     const work = place.work;
     delete place.work;
@@ -121,6 +135,33 @@ export class Hotplug {
     await work;
     await end(place.device);
     this.#unseat(place);
+  }
+
+  /**
+   * Gives a bus another number. Its devices come to rest, have new Requester IDs and StreamIDs, and go on with what they did.
+   * @param move what software and hosts do in between; told why that cannot be, all is as it was.
+   * @throws PlugError
+   */
+  async renumber(
+    bus: string,
+    number: number,
+    move: (moves: readonly DeviceMove[]) => Promise<string | undefined>,
+  ): Promise<RenumberResult> {
+    this.#refuseWhileRenumbering();
+    const { accepted, diagnostics } = this.#rules.renumber(bus, number);
+    if (accepted === undefined) return { diagnostics };
+    this.#renumbering = bus;
+    try {
+      const moves = this.#moves(accepted.devices);
+      const refusal = await this.#atRest(moves, () => move(moves));
+      if (refusal !== undefined) throw new PlugError(`bus '${bus}': ${refusal}`);
+      return { devices: moves.map(({ to }) => to), diagnostics };
+    } catch (error) {
+      accepted.undo();
+      throw error;
+    } finally {
+      this.#renumbering = undefined;
+    }
   }
 
   /** A device that is there and free. @throws PlugError */
@@ -146,7 +187,8 @@ export class Hotplug {
   }
 
   #seat(device: DeviceInstance, index: number): Place {
-    const place = { device, index, presence: new Presence(this.#view.control, index) };
+    const place: Place = { device, index, presence: new Presence(this.#view.control, index) };
+    assign(place, device);
     this.#places.set(device.id, place);
     return place;
   }
@@ -155,6 +197,39 @@ export class Hotplug {
     this.#places.delete(id);
     this.#rules.unplug(id);
     if (index >= this.#view.machine.devices.length) this.#free.push(index);
+  }
+
+  /** The devices that a new number changes. @throws PlugError when one of them cannot follow. */
+  #moves(devices: readonly DeviceInstance[]): DeviceMove[] {
+    const changed = devices.map((to) => ({ from: this.#find(to.id).device, to }));
+    const moves = changed.filter(({ from, to }) => from.requesterID !== to.requesterID);
+    for (const { from, to } of moves) {
+      refuseOccupied(this.#findOwn(from.id));
+      if (from.smmu !== to.smmu) throw new PlugError(`device '${from.id}' would be behind another SMMU`);
+    }
+    return moves;
+  }
+
+  /** @param move without a refusal, devices go on as what they are to be. */
+  async #atRest(
+    moves: readonly DeviceMove[],
+    move: () => Promise<string | undefined>,
+  ): Promise<string | undefined> {
+    const places = moves.map(({ from }) => this.#places.get(from.id)!);
+    for (const place of places) place.occupation = 'its bus is being renumbered';
+    try {
+      await Promise.all(places.map(({ presence }) => presence.hold(this.#supervisor)));
+      const refusal = await move();
+      if (refusal === undefined) for (const [index, { to }] of moves.entries()) assign(places[index]!, to);
+      return refusal;
+    } finally {
+      for (const place of places) goOn(place);
+    }
+  }
+
+  #refuseWhileRenumbering(): void {
+    if (this.#renumbering !== undefined)
+      throw new PlugError(`bus '${this.#renumbering}' is being renumbered`);
   }
 
   #find(id: string): Place {
@@ -194,6 +269,24 @@ export class Hotplug {
     void this.#startLane({ lane: this.#view.shared.shape.lanes - 1, port: port2 });
     return port1;
   }
+}
+
+/** Has a device's accesses arrive under the StreamID that it has: who is passed through, under that of the host's device. */
+function assign(place: Place, device: DeviceInstance): void {
+  place.device = device;
+  place.presence.StreamID = (device.host ?? device).StreamID;
+}
+
+/** After its bus was renumbered. */
+function goOn(place: Place): void {
+  place.presence.release();
+  if (place.work === undefined) delete place.occupation;
+  else place.occupation = DOES_DMA;
+}
+
+/** DMA ends, or rests, when something else is to be done with a device; nothing else does. */
+function refuseOccupied({ device, occupation }: Place): void {
+  if (occupation !== undefined && occupation !== DOES_DMA) throw busy(device.id, occupation);
 }
 
 function busy(id: string, occupation: string): PlugError {

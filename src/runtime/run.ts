@@ -209,7 +209,9 @@ class Run {
   async #take({ save }: Pause, lanes: readonly LaneState[]): Promise<void> {
     const running = this.#running;
     if (!isDeepStrictEqual(running.devices, this.#machine.devices)) {
-      this.#failures.push('no snapshot: devices were plugged in or unplugged since the machine started');
+      this.#failures.push(
+        'no snapshot: devices were plugged in, unplugged or renumbered since the machine started',
+      );
       return;
     }
     const { smmus, software } = await running.save();

@@ -4,7 +4,7 @@
  */
 import { SECURE, type SecurityState } from '../arch/security.js';
 import type { Context } from './context.js';
-import type { ContextOptions, SmmuDriver } from './driver.js';
+import type { ContextOptions, SmmuDriver, StreamMove } from './driver.js';
 import type { DeferredRange } from './fault-handler.js';
 import type { PageAllocator } from './page-allocator.js';
 import { entryBits, type Granule, type Permissions } from './page-tables.js';
@@ -109,6 +109,17 @@ export function endStream(driver: SmmuDriver, booted: Booted, StreamID: number):
   booted.contexts.delete(name);
   booted.mappings = booted.mappings.filter(({ context }) => context !== name);
   booted.deferred.delete(name);
+}
+
+/** Lets streams go on under other StreamIDs, for which the driver has reserved, with the contexts and mappings that they have. */
+export function renumberStreams(driver: SmmuDriver, { streams }: Booted, moves: readonly StreamMove[]): void {
+  driver.renumber(moves);
+  const names = moves.map(({ from }) => streams.get(from));
+  for (const { from } of moves) streams.delete(from);
+  for (const [index, { to }] of moves.entries()) {
+    const name = names[index];
+    if (name !== undefined) streams.set(to, name);
+  }
 }
 
 /** What a stream's accesses may fault for, to have it mapped. */

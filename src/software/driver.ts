@@ -70,6 +70,12 @@ export interface ContextOptions {
   readonly stall?: boolean;
 }
 
+/** A stream whose StreamID changes. */
+export interface StreamMove {
+  readonly from: number;
+  readonly to: number;
+}
+
 /** Enough for the Requester IDs of a PCIe segment; a larger table is asked for. */
 const DEFAULT_SID_BITS = 16;
 const DEFAULT_LOG2_COMMANDS = 8;
@@ -289,6 +295,19 @@ export class SmmuDriver {
   /** Makes a stream's STE invalid: its accesses abort and are recorded as C_BAD_STE. */
   detach(StreamID: number): void {
     this.#streamTable.clear(StreamID);
+  }
+
+  /** Provides for a stream, so that what is done with it later does not fail for want of memory. @throws DriverError */
+  reserve(StreamID: number): void {
+    this.#streamTable.reserve(StreamID);
+  }
+
+  /** Lets streams go on under other StreamIDs, which are reserved. No access may be in flight. */
+  renumber(moves: readonly StreamMove[]): void {
+    const table = this.#streamTable;
+    const entries = moves.map(({ from }) => table.read(from));
+    for (const { from } of moves) table.clear(from);
+    for (const [index, { to }] of moves.entries()) table.write(to, entries[index]!);
   }
 
   /** Answers a stall record. The access goes on or ends in its own time: nothing is waited for (4.7.1). */

@@ -172,6 +172,16 @@ export class StreamTable {
     this.#allocator.free(old, LEVEL2_BYTES);
   }
 
+  /** Provides for a stream. @throws DriverError where there is no STE for it, or no memory. */
+  reserve(StreamID: number): void {
+    this.#entry(StreamID);
+  }
+
+  read(StreamID: number): Uint32Array {
+    const bytes = this.#memory.readBytes(this.#entry(StreamID), STE_BYTES);
+    return new Uint32Array(bytes.buffer, bytes.byteOffset, STE_BYTES / 4);
+  }
+
   /** Makes an STE invalid: the stream's transactions abort with C_BAD_STE. */
   clear(StreamID: number): void {
     this.write(StreamID, new Uint32Array(STE_BYTES / 4));

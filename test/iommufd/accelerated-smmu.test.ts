@@ -445,6 +445,32 @@ describe("the guest's STEs", () => {
     expect(guest.kinds()).toEqual(['ioas', 'device', 'hwpt-paging']);
   });
 
+  test('C8, E10: a function that counts its bus is another one from then on, and the old one is free', () => {
+    const { host, guest, access, driver, context } = setUpTranslating();
+    driver.attach(0x18, context);
+    guest.smmu.renumber(DEVFN, 0x18, 0x2118);
+    expect(access(0x1040)).toBe(0x5040);
+    driver.attach(8, context);
+    const other = guest.core.open(host.kernel.probe('disk', OTHER_SID));
+    guest.smmu.bind(DEVFN, other, 8);
+    expect(access(0x1040, OTHER_SID)).toBe(0x5040);
+    guest.smmu.unbind(0x2118);
+    expect([access(0x1040), access(0x1040, OTHER_SID)]).toEqual([undefined, 0x5040]);
+  });
+
+  test('what an access caused before its StreamID changed is recorded under the old one', () => {
+    const { guest, access, driver } = setUpTranslating();
+    driver.abort(8);
+    driver.detach(8);
+    access(0x1040);
+    guest.smmu.renumber(DEVFN, 0x18);
+    access(0x1040);
+    expect(eventsOf(driver)).toEqual([
+      [C_BAD_STE, 8],
+      [C_BAD_STE, 0x18],
+    ]);
+  });
+
   test('hotplug: a device that comes while the SMMU translates follows its STE from the start', () => {
     const { host, guest, access, driver, context } = setUpTranslating();
     driver.attach(0x20, context);

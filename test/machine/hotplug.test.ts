@@ -115,3 +115,52 @@ describe('A19: what is plugged in passes the rules of the machine file', () => {
     expect(codes(devices.program('{ device: nic1 }').diagnostics)).toEqual(['unknown-reference']);
   });
 });
+
+describe('A19: a number that software writes to a bus passes the rules of the machine file', () => {
+  const PORTS = `  - { id: rp1, type: pcie-root-port, bus: pcie.0, addr: "04.0", secondary: 1, subordinate: 3 }
+  - { id: rp2, type: pcie-root-port, bus: rp1, addr: "00.0", secondary: 3 }
+  - { id: rp3, type: pcie-root-port, bus: pcie.0, addr: "05.0", secondary: 0x10 }
+${smmu()}devices:
+  - { id: a, type: dma-engine, bus: rp1, addr: "01.0" }
+  - { id: b, type: dma-engine, bus: rp2, addr: "00.0" }
+  - { id: lone, type: dma-engine, bus: pcie.1, addr: "00.0" }
+`;
+  const renumbered = (devices: PluggedDevices, bus: string, number: number) => {
+    const { accepted, diagnostics } = devices.renumber(bus, number);
+    return [accepted?.devices.map(({ bdf }) => bdf), codes(diagnostics)];
+  };
+
+  test('devices on the bus follow, those below a port on it do not, and a range keeps its length', () => {
+    const devices = plugged({}, PORTS);
+    expect(renumbered(devices, 'rp2', 5)).toEqual([['01:01.0', '05:00.0', '20:00.0'], ['bus-range-outside']]);
+    expect(renumbered(devices, 'rp1', 4)).toEqual([['04:01.0', '05:00.0', '20:00.0'], []]);
+    expect(renumbered(devices, 'rp1', 0)).toEqual([undefined, ['bus-number-clash']]);
+    expect(renumbered(devices, 'rp1', 5)).toEqual([undefined, ['bus-number-clash']]);
+    expect(renumbered(devices, 'rp3', 6)).toEqual([undefined, ['bus-number-clash']]);
+    expect(renumbered(devices, 'rp3', 3)[1]).toEqual([]);
+    expect(devices.plug(device('x', '02.0').replace('pcie.0', 'rp1')).accepted?.bdf).toBe('04:02.0');
+    expect(renumbered(devices, 'pcie.1', 0x30)).toEqual([['04:01.0', '05:00.0', '30:00.0', '04:02.0'], []]);
+  });
+
+  test('the last number of a bus counts, and one that was undone does not', () => {
+    const devices = plugged({ set: ['buses.pcie.1.bus-nr=0x28'] }, PORTS);
+    const { accepted } = devices.renumber('pcie.1', 0x11);
+    expect(accepted?.devices[2]?.bdf).toBe('11:00.0');
+    accepted?.undo();
+    expect(renumbered(devices, 'rp3', 0x11)[1]).toEqual([]);
+    expect(renumbered(devices, 'pcie.1', 0x30)).toEqual([['01:01.0', '03:00.0', '30:00.0'], []]);
+    expect(renumbered(devices, 'pcie.1', 0x31)).toEqual([['01:01.0', '03:00.0', '31:00.0'], []]);
+  });
+
+  test('a diagnostic has the number as its text', () => {
+    const { diagnostics } = plugged({}, PORTS).renumber('pcie.1', 2);
+    expect(diagnostics).toMatchObject([
+      { code: 'bus-number-clash', file: 'renumber-1', line: 1, column: 1, path: 'buses.pcie.1.bus-nr' },
+    ]);
+  });
+
+  test.each([-1, 0x100, 1.5, Number.NaN])('%s is no bus number', (number) => {
+    const [accepted, diagnostics] = renumbered(plugged({}, PORTS), 'rp3', number);
+    expect([accepted, diagnostics]).toEqual([undefined, ['schema']]);
+  });
+});

@@ -4,7 +4,9 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { startMachine } from '../../src/runtime/coordinator.js';
+import { WaitAborted } from '../../src/runtime/shared/signal.js';
 import { MachineFailure } from '../../src/runtime/threads/supervisor.js';
+import { OFFSETS } from '../spec-numbers.js';
 import { twoSmmus } from './machines.js';
 
 const VICTIM = fileURLToPath(new URL('./doomed-run.mjs', import.meta.url));
@@ -38,6 +40,20 @@ describe('F10: a thread that breaks in the middle of a run', () => {
     await expect(askAgainAndAgain()).rejects.toThrow(MachineFailure);
     await running.close();
     await running.close();
+  });
+
+  it('after close every access to a register says so at once', async () => {
+    const running = await startMachine(twoSmmus(), { lanes: 1 });
+    const port = running.port(0);
+    port.write32(OFFSETS.CR1, 0x3f);
+    expect(port.read32(OFFSETS.CR1)).toBe(0x3f);
+    await running.close();
+    const closed = (did: string) => new WaitAborted(`${did} a register of smmu0: the machine was closed`);
+    expect(() => port.write32(OFFSETS.CR1, 0)).toThrow(closed('wrote'));
+    expect(() => port.write64(OFFSETS.STRTAB_BASE, 0n)).toThrow(closed('wrote'));
+    expect(() => port.read32(OFFSETS.CR1)).toThrow(closed('read'));
+    expect(() => port.read64(OFFSETS.STRTAB_BASE)).toThrow(closed('read'));
+    expect(() => port.relax()).toThrow(closed('polled'));
   });
 
   it('a clean close is no failure', async () => {

@@ -154,10 +154,15 @@ export class AcceleratedSmmu {
     this.#devices.unbind(devfn);
   }
 
-  /** A function's StreamID has changed with the number of its bus; undefined while it has none. */
-  renumber(devfn: number, StreamID: number | undefined): void {
+  /**
+   * A function's StreamID has changed with the number of its bus; undefined while it has none. What the device's accesses
+   * caused under the old one is recorded under it.
+   * @param to the function itself, where that counts the bus.
+   */
+  renumber(devfn: number, StreamID: number | undefined, to = devfn): void {
+    this.#devices.settle();
     this.#takeEvents();
-    this.#devices.renumber(devfn, StreamID);
+    this.#devices.renumber(devfn, StreamID, to);
   }
 
   #controls() {

@@ -48,7 +48,7 @@ interface Objects {
 
 /** A device of the guest's and where it stands. */
 interface Bound {
-  readonly devfn: number;
+  devfn: number;
   readonly vfio: VfioDevice;
   /** Undefined until software has given the bus a number. */
   StreamID: number | undefined;
@@ -131,9 +131,13 @@ export class GuestDevices {
   }
 
   /** Software has numbered the bus anew: the function's accesses arrive under another StreamID, or none yet. */
-  renumber(devfn: number, StreamID: number | undefined): void {
+  renumber(devfn: number, StreamID: number | undefined, to: number): void {
     const bound = this.#bound.get(devfn);
-    if (bound === undefined || bound.StreamID === StreamID) return;
+    if (bound === undefined) return;
+    this.#bound.delete(devfn);
+    this.#bound.set(to, bound);
+    bound.devfn = to;
+    if (bound.StreamID === StreamID) return;
     // Between the two it aborts: a vDEVICE cannot be renamed.
     bound.StreamID = undefined;
     this.#follow(bound);

@@ -84,6 +84,8 @@ export interface ControlOffsets {
   readonly paused: number;
   /** Not 0 once all devices are at rest, and their software may come to rest, too. */
   readonly devicesDone: number;
+  /** Not 0 once the machine is closed: its threads end. */
+  readonly closed: number;
   readonly smmus: readonly SmmuOffsets[];
   readonly lanes: readonly ThreadOffsets[];
   readonly software: readonly ThreadOffsets[];
@@ -169,6 +171,7 @@ function controlOffsets(shape: ControlShape): ControlOffsets {
   const stop = line();
   const paused = line();
   const devicesDone = line();
+  const closed = line();
   const smmus = list(shape.smmus, smmu);
   const lanes = list(shape.lanes, thread);
   const software = list(shape.software, thread);
@@ -179,7 +182,7 @@ function controlOffsets(shape: ControlShape): ControlOffsets {
   const plugged = line();
   const softwareCalls = line();
   return {
-    ...{ failed, stop, paused, devicesDone, smmus, lanes, software, interrupt, devices, latencies },
+    ...{ failed, stop, paused, devicesDone, closed, smmus, lanes, software, interrupt, devices, latencies },
     ...{ presences, plugged, softwareCalls },
     totalWords: next,
   };
@@ -218,6 +221,12 @@ export class Control {
 
   get hasFailed(): boolean {
     return Atomics.load(this.words, this.offsets.failed) !== 0;
+  }
+
+  /** Why nobody need wait for a thread of the machine any more; undefined while all is well. */
+  get lost(): string | undefined {
+    if (this.hasFailed) return 'a thread of the machine has failed';
+    return Atomics.load(this.words, this.offsets.closed) === 0 ? undefined : 'the machine was closed';
   }
 
   get stopRequested(): boolean {

@@ -144,7 +144,7 @@ export class MachineView {
     return {
       what: `${this.machine.smmus[smmu]!.id} ${purpose}`,
       timeoutMs: PARTNER_TIMEOUT_MS,
-      lost: () => (this.control.hasFailed ? 'a thread of the machine has failed' : undefined),
+      lost: () => this.control.lost,
     };
   }
 

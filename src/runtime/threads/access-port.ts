@@ -22,6 +22,9 @@ export abstract class DevicePort implements AccessPort {
   /** Input address of the access that is stalled, while one is: the next call is the same access again. */
   stalledAt: bigint | undefined;
 
+  /** The StreamID of further accesses; of none where no SMMU looks at it. */
+  set StreamID(_StreamID: number) {}
+
   /** Begins a new step. */
   watch(): void {
     this.failedAt = undefined;
@@ -60,6 +63,10 @@ export class TranslatedPort extends DevicePort {
     // A Secure stream's accesses are to the Secure PA space unless a translation says otherwise.
     this.#transaction.ns = device.SEC_SID === NON_SECURE;
     this.#direct = lane.tbu.direct(this.#transaction);
+  }
+
+  override set StreamID(StreamID: number) {
+    this.#transaction.StreamID = StreamID;
   }
 
   read(lo: number, hi: number, into: Uint8Array, offset: number, sizeBytes: number): Outcome {

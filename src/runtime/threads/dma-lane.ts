@@ -156,22 +156,24 @@ export class LaneDevice {
   }
 
   /**
-   * Between two batches nothing of the device is in flight, unless it is stalled: that is when it may leave. One that
-   * is to leave ends its stalled access and begins no other.
+   * Between two batches nothing of the device is in flight, unless it is stalled: that is when it may leave or rest. One
+   * that is to do so ends its stalled access and begins no other.
    */
   batch(): void {
-    const leaving = this.#presence.leaving;
-    if (leaving && !this.#master.stalled) {
-      this.#presence.end();
+    const { leaving, held } = this.#presence;
+    if ((leaving || held) && !this.#master.stalled) {
+      if (leaving) this.#presence.end();
+      else this.#presence.rest();
       return;
     }
+    this.#port.StreamID = this.#presence.StreamID;
     const step = this.#master.step;
     if (step !== this.#watched) {
       this.#watched = step;
       this.#port.watch();
     }
     this.#tbu?.begin();
-    const accesses = this.#master.run(leaving ? 1 : BATCH_TRANSACTIONS);
+    const accesses = this.#master.run(leaving || held ? 1 : BATCH_TRANSACTIONS);
     this.#tbu?.end();
     this.#accesses += accesses;
     this.#stall.look(this.#port.stalledAt, step, accesses > 0);

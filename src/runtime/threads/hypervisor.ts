@@ -17,6 +17,7 @@ import { DriverError, type SmmuPort, SpaceMemory } from '../../software/port.js'
 import { kernelAllocator, LOG2_EVENTS } from '../boot-plan.js';
 import type { IommufdReport } from '../report/report.js';
 import { guestsOf, hostBase, type MachineView } from '../shared/shared-machine.js';
+import type { DeviceMove } from './smmu-api.js';
 
 /** What an accelerated SMMU is wired to. */
 export interface GuestWiring {
@@ -79,6 +80,13 @@ export class Hypervisor {
     this.guests.get(smmu)!.unbind(requesterID);
     this.#coreOf(smmu).close(vfio);
     this.host.remove(vfio.device);
+  }
+
+  /** Devices are found under other StreamIDs. Those that change places have all left theirs before the first has its new one. */
+  renumber(moves: readonly DeviceMove[]): void {
+    for (const { from } of moves) this.guests.get(from.smmu)!.renumber(from.requesterID, undefined);
+    for (const { from, to } of moves)
+      this.guests.get(from.smmu)!.renumber(from.requesterID, to.StreamID, to.requesterID);
   }
 
   /** The iommufd of each guest. */

@@ -11,6 +11,12 @@ export interface TcuStatistics {
   readonly events: number;
 }
 
+/** A device as it was, and as it is since its bus has another number. */
+export interface DeviceMove {
+  readonly from: DeviceInstance;
+  readonly to: DeviceInstance;
+}
+
 export interface SmmuApi {
   /** Resolves once the SMMU takes register writes. */
   start(): Promise<void>;
@@ -22,6 +28,8 @@ export interface SmmuApi {
   passThrough(device: DeviceInstance): Promise<string | undefined>;
   /** Takes it away from the guest. */
   takeBack(device: DeviceInstance): Promise<void>;
+  /** Guests have renumbered the buses of devices of this SMMU. */
+  renumber(moves: readonly DeviceMove[]): Promise<void>;
   /** Does all that there is to do without new input, and tells where the TCU then stands. */
   save(): Promise<TcuState>;
 }

@@ -5,6 +5,7 @@
 import type { SecurityState } from '../../arch/security.js';
 import { readRegister } from '../../smmu/tcu/registers.js';
 import type { SmmuPort } from '../../software/port.js';
+import type { Control } from '../shared/control.js';
 import { MailboxSender } from '../shared/mailbox.js';
 import type { MachineView } from '../shared/shared-machine.js';
 import { Signal, WaitAborted } from '../shared/signal.js';
@@ -20,7 +21,7 @@ export class SharedSmmuPort implements SmmuPort {
   readonly #security: SecurityState;
   readonly #nonSecureInit: boolean;
   readonly #progress: Signal;
-  readonly #lost: () => string | undefined;
+  readonly #control: Control;
   readonly #smmu: string;
   readonly #beat: () => void;
   #polls = 0;
@@ -38,7 +39,7 @@ export class SharedSmmuPort implements SmmuPort {
     this.#security = security;
     this.#nonSecureInit = view.machine.smmus[smmu]!.config.nonSecureInit === true;
     this.#progress = new Signal(view.control.words, at.progress);
-    this.#lost = () => limit.lost();
+    this.#control = view.control;
     this.#smmu = view.machine.smmus[smmu]!.id;
   }
 
@@ -61,13 +62,13 @@ export class SharedSmmuPort implements SmmuPort {
   /** Gives the processor to the SMMU's thread: at first by looking again, then by sleeping until it has done something. */
   relax(): void {
     this.#beat();
-    const lost = this.#lost();
-    if (lost !== undefined) throw new WaitAborted(`polled ${this.#smmu}: ${lost}`);
+    this.#lookForPartner('polled');
     this.#polls++;
     if (this.#polls > EAGER_POLLS) this.#progress.sleep(this.#progress.count, POLL_MS);
   }
 
   #read(offset: number, sizeBytes: number): bigint {
+    this.#lookForPartner('read');
     this.#sender.flush();
     return readRegister(this.#registers, offset, sizeBytes, this.#security, this.#nonSecureInit);
   }
@@ -75,6 +76,13 @@ export class SharedSmmuPort implements SmmuPort {
   #write(offset: number, sizeBytes: number, value: bigint): void {
     this.#beat();
     this.#polls = 0;
+    this.#lookForPartner('wrote');
     this.#sender.post(offset, sizeBytes, value, this.#security);
+  }
+
+  /** @throws WaitAborted when the machine has failed or was closed: its registers are nobody's. */
+  #lookForPartner(did: string): void {
+    const { lost } = this.#control;
+    if (lost !== undefined) throw new WaitAborted(`${did} a register of ${this.#smmu}: ${lost}`);
   }
 }

@@ -106,6 +106,7 @@ export class SmmuThread {
       iommufds: async () => this.#hypervisor?.iommufds() ?? [],
       passThrough: async (device) => this.#hypervisor!.passThrough(device),
       takeBack: async (device) => this.#hypervisor!.takeBack(device),
+      renumber: async (moves) => this.#hypervisor!.renumber(moves),
       save: async () => {
         while (this.turn());
         return this.tcu.save();

@@ -1,11 +1,12 @@
 /**
  * What the coordinator asks of the software thread: it boots, it consumes events until the end, and in between it is called
- * away to program or end the stream of a device that comes or goes.
+ * away to program or end the stream of a device that comes or goes, or to let it go on under another StreamID.
  */
 import type { DeviceInstance, Machine, StreamProgram } from '../../machine/types.js';
 import { PlugError } from '../hotplug.js';
 import type { MachineView, SharedMachine } from '../shared/shared-machine.js';
 import { Signal } from '../shared/signal.js';
+import type { DeviceMove } from './smmu-api.js';
 import type {
   DrainedEvents,
   PlacedMapping,
@@ -67,13 +68,19 @@ export class SoftwareCalls {
     if (this.#programmed.delete(device.id)) await this.#call<void>('endStream', { device });
   }
 
+  /** @returns why the software cannot do it; all is then as it was. */
+  async renumberStreams(moves: readonly DeviceMove[]): Promise<string | undefined> {
+    const own = moves.filter(({ from }) => this.#programmed.has(from.id));
+    return own.length === 0 ? undefined : await this.#call('renumberStreams', own);
+  }
+
   #hasBooted(): void {
     this.#booted = true;
     for (const device of this.#fromFile) this.#programmed.add(device);
   }
 
   /** The software thread leaves its consumer's loop for the task, and takes the loop up again afterwards. */
-  #call<Result>(name: string, task: StreamTask): Promise<Result> {
+  #call<Result>(name: string, task: StreamTask | readonly DeviceMove[]): Promise<Result> {
     const { words, offsets } = this.#view.control;
     Atomics.add(words, offsets.softwareCalls, 1);
     new Signal(words, offsets.interrupt).raise();

@@ -16,6 +16,7 @@ import {
   endStream as endDeviceStream,
   programStream as programDeviceStream,
   type ResolvedMapping,
+  renumberStreams as renumberDeviceStreams,
 } from '../../software/boot.js';
 import { SmmuDriver } from '../../software/driver.js';
 import type { EventQueuePosition } from '../../software/event-queue.js';
@@ -27,6 +28,7 @@ import { DONE, RUNNING } from '../shared/control.js';
 import { MachineView, memoryThreads, type SharedMachine } from '../shared/shared-machine.js';
 import { Signal } from '../shared/signal.js';
 import { Rehearsal, type Surroundings } from './rehearsal.js';
+import type { DeviceMove } from './smmu-api.js';
 import { SharedSmmuPort } from './smmu-port.js';
 import { ThreadLife } from './thread-life.js';
 
@@ -208,6 +210,22 @@ class SoftwareThread {
     if (entry !== undefined) endDeviceStream(entry.driver, entry.booted, device.StreamID);
   }
 
+  /** @returns why some stream cannot go on under its new StreamID; all are then as they were. */
+  renumberStreams(moves: readonly DeviceMove[]): string | undefined {
+    const of = (entry: DriverEntry) =>
+      moves
+        .filter(({ from }) => entry === this.#entry(from.smmu, from.SEC_SID))
+        .map(({ from, to }) => ({ from: from.StreamID, to: to.StreamID }));
+    try {
+      for (const entry of this.#entries) for (const { to } of of(entry)) entry.driver.reserve(to);
+    } catch (error) {
+      if (error instanceof DriverError) return error.message;
+      throw error;
+    }
+    for (const entry of this.#entries) renumberDeviceStreams(entry.driver, entry.booted, of(entry));
+    return undefined;
+  }
+
   /**
    * Consumes events until the coordinator asks to stop, which it does when all devices are done.
    * @returns false when the thread is called for something else.
@@ -327,6 +345,11 @@ export function programStream(task: StreamTask): StreamOutcome {
 /** A task in between: a device was unplugged. */
 export function endStream(task: StreamTask): void {
   called((software) => software.endStream(task));
+}
+
+/** A task in between: a bus has another number. */
+export function renumberStreams(moves: readonly DeviceMove[]): string | undefined {
+  return called((software) => software.renumberStreams(moves));
 }
 
 function called<Result>(work: (software: SoftwareThread) => Result): Result {
