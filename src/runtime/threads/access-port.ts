@@ -6,6 +6,7 @@ import { NON_SECURE } from '../../arch/security.js';
 import type { AccessPort } from '../../devices/dma-master.js';
 import type { DeviceInstance } from '../../machine/types.js';
 import type { PhysicalAddressSpace } from '../../memory/address-space.js';
+import { BOUNCE_BYTES } from '../../memory/slab-layout.js';
 import type { DirectStream } from '../../smmu/tbu/direct-stream.js';
 import type { Tbu } from '../../smmu/tbu/tbu.js';
 import { ABORT, OK, type Outcome, RAZ_WI, STALL, Transaction } from '../../smmu/transaction.js';
@@ -71,8 +72,8 @@ export class TranslatedPort extends DevicePort {
 
   read(lo: number, hi: number, into: Uint8Array, offset: number, sizeBytes: number): Outcome {
     this.isAwaited = false;
-    if (into === this.#bounce && this.stalledAt === undefined && this.#direct !== undefined) {
-      if (this.#direct.read(lo, hi, this.#bounceAt + offset, sizeBytes)) return OK;
+    if (this.#isDirect(into, offset, sizeBytes)) {
+      if (this.#direct!.read(lo, hi, this.#bounceAt + offset, sizeBytes)) return OK;
     }
     const outcome = this.#translate(lo, hi, false);
     if (outcome === OK) {
@@ -85,14 +86,20 @@ export class TranslatedPort extends DevicePort {
 
   write(lo: number, hi: number, from: Uint8Array, offset: number, sizeBytes: number): Outcome {
     this.isAwaited = false;
-    if (from === this.#bounce && this.stalledAt === undefined && this.#direct !== undefined) {
-      if (this.#direct.write(lo, hi, this.#bounceAt + offset, sizeBytes)) return OK;
+    if (this.#isDirect(from, offset, sizeBytes)) {
+      if (this.#direct!.write(lo, hi, this.#bounceAt + offset, sizeBytes)) return OK;
     }
     const outcome = this.#translate(lo, hi, true);
     if (outcome === STALL) return STALL;
     if (outcome !== OK) return this.failed(lo, hi, outcome);
     const { pa, space } = this.#transaction;
     return this.#spaces[space].write(pa, from, offset, sizeBytes) ? OK : this.failed(lo, hi, ABORT);
+  }
+
+  /** Whether data may be moved directly: between memory and the bounce buffer, for an access that is not stalled. */
+  #isDirect(buffer: Uint8Array, offset: number, sizeBytes: number): boolean {
+    const fits = buffer === this.#bounce && offset + sizeBytes <= BOUNCE_BYTES;
+    return fits && this.stalledAt === undefined && this.#direct !== undefined;
   }
 
   /** The STAG under which the TBU holds the stalled access. */

@@ -70,6 +70,7 @@ export interface KnownStream {
   readonly needs: number;
   readonly overrides: number;
   readonly context: StreamContext;
+  /** Where a kernel has the context; 0 where it has none. */
   readonly kernelContext: number;
 }
 
