@@ -142,13 +142,17 @@ export class FirstLevel {
     txn.overrides = stream.overrides;
   }
 
+  /** Any stream but one whose TTB0 half is off or guarded by E0PD: what is answered here is not checked for that again. */
+  takes({ cd }: StreamContext): boolean {
+    return cd === undefined || (cd.ttb0 !== undefined && !cd.e0pd0);
+  }
+
   /**
-   * Takes any stream but one whose TTB0 half is off or guarded by E0PD: what is answered here is not checked for that again.
+   * Takes a stream.
    * @param kernelContext where a kernel has its context; 0 where it has none.
    */
   remember(context: StreamContext, kernelContext = 0): void {
-    const { cd, ste, StreamID, SubstreamID, security } = context;
-    if (cd !== undefined && (cd.ttb0 === undefined || cd.e0pd0)) return;
+    const { ste, StreamID, SubstreamID, security } = context;
     const slot = StreamID & STREAM_MASK;
     const regime = context.tag << REGIME_SHIFT;
     const needs = needsOf(ste);

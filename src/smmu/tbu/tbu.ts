@@ -464,8 +464,9 @@ export class Tbu {
   #rememberStream(context: StreamContext): void {
     if (!this.#config.enabled) return;
     this.#lastContext = context;
-    if (this.#observer === undefined && !this.#speculates && this.#hasFirstLevel)
-      this.#first.remember(context, this.#kernel?.contextAt(context));
+    if (this.#observer !== undefined || this.#speculates || !this.#hasFirstLevel) return;
+    // In the kernel a context takes the place of the stream's that the first level replaces: none comes there alone.
+    if (this.#first.takes(context)) this.#first.remember(context, this.#kernel?.contextAt(context));
   }
 
   #followReplacedStream(): void {
