@@ -95,9 +95,10 @@ function cdFields(random: Random, index: number): CdFields {
     T1SZ: 16 + random.below(random.pick([16, 16, 32])),
     TBI0: random.below(2),
     TBI1: random.below(2),
-    E0PD0: random.chance(3) ? 1 : 0,
+    E0PD0: random.chance(4) ? 1 : 0,
     E0PD1: random.chance(10) ? 1 : 0,
     IPS: random.below(7),
+    EPD0: random.chance(4) ? 1 : 0,
     EPD1: random.chance(50) ? 1 : 0,
     ENDI: random.chance(5) ? 1 : 0,
     DS: random.chance(5) ? 1 : 0,
@@ -418,6 +419,31 @@ describe('the kernel against the walker', () => {
     for (const page of [0, 5, 6]) {
       const iova = page * 0x1000;
       expect(bench.access({ iova, StreamID: 256 }).pa).toBe(BigInt(0x20_0000 + iova));
+    }
+  });
+
+  test('3.3.2: nor that of a stream which the first level does not take', () => {
+    const bench = withBlocks({ tlb: 16, strtabBaseCfg: 9 });
+    bench.store64(TABLES + 0x1000, 0xf41n | 0x80_0000n);
+    const cd = { AA64: 1, T0SZ: 34, IPS: 5, EPD1: 1, E0PD0: 1, R: 1, A: 1, ASID: 1 };
+    bench.cd(CDS + 64, { ...cd, TTB0: BigInt(TABLES + 0x1000) >> 4n });
+    bench.ste(256, { Config: 5, S1ContextPtr: BigInt(CDS + 64) >> 6n });
+    const at = (iova: number, StreamID = 0) => bench.access({ iova, StreamID, privileged: true }).pa;
+    expect(at(0)).toBe(0x20_0000n);
+    expect(at(0, 256)).toBe(0x80_0000n);
+    expect(at(0x1000)).toBe(0x20_1000n);
+    expect(at(0x20_0000)).toBe(0x40_0000n);
+  });
+
+  test('3.4, 5.2 S1DSS: what bypasses stage 1, without stage 2, has no page of a stream of the same VMID', () => {
+    const bench = new TbuBench({ tlb: 16 });
+    for (const index of [0, 1]) bench.store64(TABLES + 8 * index, 0x4fdn | BigInt((index + 1) << 21));
+    const s2 = { S2T0SZ: 34, S2SL0: 0, S2PS: 5, S2AA64: 1, S2R: 1, S2TTB: BigInt(TABLES) >> 4n };
+    bench.ste(0, { Config: 5, S1ContextPtr: BigInt(CDS) >> 6n, S1CDMax: 1, S1DSS: 1, S2VMID: 5 });
+    bench.ste(1, { Config: 6, S2VMID: 5, ...s2 });
+    for (let i = 0; i < 3; i++) {
+      expect(bench.access({ iova: 0x1000, StreamID: 1 }).pa).toBe(0x20_1000n);
+      expect(bench.access({ iova: 0x1000 }).pa).toBe(0x1000n);
     }
   });
 

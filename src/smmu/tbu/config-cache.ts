@@ -28,7 +28,7 @@ import { type Commit, StateError } from '../state.js';
 import { type BankControls, RESET_CONTROLS } from './bank-controls.js';
 import { type Cd, cdIllegal, decodeCd } from './cd.js';
 import { PRIV_READ, UNPRIV_READ } from './permission.js';
-import { ASID_OF_IPAS } from './regime-numbers.js';
+import { ASID_OF_BYPASS, ASID_OF_IPAS } from './regime-numbers.js';
 import { BoundedMap, Dice } from './replacement.js';
 import { decodeSte, type Ste, type SteContext, steIllegal } from './ste.js';
 import type { Regime, StreamContext } from './stream-context.js';
@@ -497,6 +497,8 @@ function makeContext(
   tagOf: (regime: Regime) => number,
 ): StreamContext {
   const regime = { world: ste.world, vmid: ste.vmid, asid: cd?.asid ?? 0, aset: cd?.aset ?? 0 };
+  // What comes in without stage 1 is an IPA, and no VA of ASID 0.
+  const asidOfNoCd = ste.stage2 === undefined ? ASID_OF_BYPASS : ASID_OF_IPAS;
   return {
     StreamID,
     SubstreamID,
@@ -505,8 +507,7 @@ function makeContext(
     cd,
     ...regime,
     singlePrivilege: isSinglePrivilege(ste.world),
-    // What comes in without stage 1 is an IPA, and no VA of ASID 0.
-    tag: tagOf(cd === undefined ? { ...regime, asid: ASID_OF_IPAS } : regime),
+    tag: tagOf(cd === undefined ? { ...regime, asid: asidOfNoCd } : regime),
   };
 }
 

@@ -8,6 +8,8 @@ export const REGIMES_MAX = 4095;
 
 /** In the place of an ASID, of which there are 2^16: the regime's addresses are IPAs. */
 export const ASID_OF_IPAS = 0x1_0000;
+/** There: nothing translates, so that no page of anybody else's is for this one, whatever its VMID. */
+export const ASID_OF_BYPASS = 0x1_0001;
 
 export class RegimeNumbers {
   readonly #numbers = new Map<number, number>();
