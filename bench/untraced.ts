@@ -6,6 +6,7 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync }
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { TbuGuard } from '../src/runtime/shared/tbu-guard.js';
+import { workspaceOf } from '../src/runtime/shared/workspaces.js';
 import type { Tbu } from '../src/smmu/tbu/tbu.js';
 import { Transaction } from '../src/smmu/transaction.js';
 import { ACCESSES, PAGES } from './guest.js';
@@ -51,7 +52,7 @@ export async function tracing(rig: Rig, turns: Turns): Promise<Measurement[]> {
     const { config } = machine.smmus[0]!;
     const stalls = control.stalls(at, config.idr).range(0, at.slots.length);
     // The place of a lane that is not there.
-    const workspace = rig.view.workspaceOf(0, 1);
+    const workspace = workspaceOf(rig.view, 0, 1);
     const bare = new make(config, rig.spaces, { record() {} }, stalls, workspace);
     // Tells the TBU the registers.
     new TbuGuard(control, at, at.slots[0]!, bare, rig.view.smmuLimit(0, '')).begin();

@@ -76,15 +76,15 @@ export interface Register extends Layout {
   /** The field alone is read-only while one of these is set. */
   readonly fieldGuards: Readonly<Record<string, readonly Guard[]>>;
   /** The register is read-only when these hold (TABLES_PRESET, QUEUES_PRESET). */
-  readonly preset?: Conditions;
+  readonly preset: Conditions | undefined;
   /** Fields that software cannot write although the register is RW. */
   readonly readOnlyFields: readonly string[];
   /** Bits of this field at and above the OAS are RES0. */
-  readonly addressField?: string;
+  readonly addressField: string | undefined;
   /** Changes are Updates, acknowledged in this register; a field under Update takes no other value (6.3.9). */
-  readonly acknowledgedIn?: RegisterKey;
+  readonly acknowledgedIn: RegisterKey | undefined;
   /** Written only together with this flag, and only while it reads 0 (6.3.14.1). */
-  readonly updateField?: string;
+  readonly updateField: string | undefined;
   /** Low word after reset. Where the architecture says UNKNOWN: zero (choice: reset-unknown). */
   readonly reset: number;
 }
@@ -137,6 +137,7 @@ function register<const Key extends string>(
     for (const [field, conditions] of Object.entries(row.fieldPresence ?? {})) {
       if (field in own) fieldPresence[field] = conditions[security];
     }
+    // All of one shape: objects of many take longer to make and to read.
     declared.push({
       ...layout(name, section, row.bits ?? 32, own),
       key: key as unknown as RegisterKey,
@@ -151,10 +152,10 @@ function register<const Key extends string>(
       guards: row.guards ?? [],
       fieldGuards: row.fieldGuards ?? {},
       readOnlyFields: row.readOnlyFields ?? [],
-      ...(row.preset && { preset: row.preset }),
-      ...(row.addressField && { addressField: row.addressField }),
-      ...(row.acknowledgedIn && { acknowledgedIn: row.acknowledgedIn as unknown as RegisterKey }),
-      ...(row.updateField && { updateField: row.updateField }),
+      preset: row.preset,
+      addressField: row.addressField,
+      acknowledgedIn: row.acknowledgedIn as RegisterKey | undefined,
+      updateField: row.updateField,
       reset: row.reset ?? 0,
     });
   }

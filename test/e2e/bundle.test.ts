@@ -18,6 +18,10 @@ it('K1 every thread starts from one file, which needs nothing but Node', async (
     await bundle(dir);
     const modulesOf = (thread: string) => required(join(dir, 'workers', `${thread}.js`));
     expect(modulesOf('smmu')).toContain('node:worker_threads');
+    // No TBU, which is in the threads of DMA.
+    const tbu = '// src/smmu/tbu/tbu.ts';
+    expect(readFileSync(join(dir, 'workers/dma.js'), 'utf8')).toContain(tbu);
+    expect(readFileSync(join(dir, 'workers/smmu.js'), 'utf8')).not.toContain(tbu.replace('tbu.ts', ''));
     const threads = readdirSync(`${root}workers`).filter((name) => name.endsWith('.ts'));
     for (const thread of threads.map((name) => name.replace('.ts', ''))) {
       const others = modulesOf(thread).filter((specifier) => !isBuiltin(specifier));

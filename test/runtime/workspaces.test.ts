@@ -4,7 +4,8 @@ import { loadMachine } from '../../src/machine/load.js';
 import type { Machine } from '../../src/machine/types.js';
 import { GuestMemory, type Workspace } from '../../src/memory/guest-memory.js';
 import { type MachineView, PLUGGED_LANES, shareMachine } from '../../src/runtime/shared/shared-machine.js';
-import { MemoryPool, workspaceOf } from '../../src/scenario/memory.js';
+import { workspaceOf } from '../../src/runtime/shared/workspaces.js';
+import { MemoryPool, workspaceOf as replayWorkspaceOf } from '../../src/scenario/memory.js';
 
 const LANES = 3;
 
@@ -23,7 +24,9 @@ ${tlbs.map((tlb, i) => `  - { id: smmu${i}, base: ${0x900_0000 + i * 0x2_0000}, 
 /** Of every TBU that the machine may have, those that get one. */
 function workspacesOf(view: MachineView): Workspace[] {
   const lanes = Array.from({ length: view.shared.shape.lanes }, (_, lane) => lane);
-  return view.machine.smmus.flatMap((_, smmu) => lanes.flatMap((lane) => view.workspaceOf(smmu, lane) ?? []));
+  return view.machine.smmus.flatMap((_, smmu) =>
+    lanes.flatMap((lane) => workspaceOf(view, smmu, lane) ?? []),
+  );
 }
 
 function expectDisjoint(workspaces: readonly Workspace[], guest: GuestMemory): void {
@@ -45,9 +48,9 @@ describe('the workspaces of a machine', () => {
 
   test('are for TLBs of a size that they have room for', () => {
     const { view } = shareMachine(machineOf('off', 8, 'unbounded'), LANES);
-    expect(view.workspaceOf(0, 0)).toBeUndefined();
-    expect(view.workspaceOf(1, 0)).toBeDefined();
-    expect(view.workspaceOf(2, 0)).toBeUndefined();
+    expect(workspaceOf(view, 0, 0)).toBeUndefined();
+    expect(workspaceOf(view, 1, 0)).toBeDefined();
+    expect(workspaceOf(view, 2, 0)).toBeUndefined();
   });
 
   test('are none where all together are too much, or a recycled memory has less', () => {
@@ -58,7 +61,7 @@ describe('the workspaces of a machine', () => {
       small.regions,
       shareMachine(small, 1).view.memory.handle.workspaceBytes,
     );
-    expect(shareMachine(small, 1, 1, memory).view.workspaceOf(0, 0)).toBeDefined();
+    expect(workspaceOf(shareMachine(small, 1, 1, memory).view, 0, 0)).toBeDefined();
     const other = machineOf(8, 16);
     const recycled = shareMachine(other, LANES, 1, memory.recycle(other.regions)).view;
     expect(workspacesOf(recycled)).toEqual([]);
@@ -68,7 +71,7 @@ describe('the workspaces of a machine', () => {
 test('the workspaces of a scenario are apart, whatever the sizes of its TLBs', () => {
   const memory = new MemoryPool().take([{ base: 0, sizeBytes: 0x1000, space: 0 }]);
   const sizes = [4096, 1, 4096, 16, 0, 4096, 4096, 4096, 4096, Number.POSITIVE_INFINITY];
-  const workspaces = sizes.flatMap((entries, index) => workspaceOf(memory, index, entries) ?? []);
+  const workspaces = sizes.flatMap((entries, index) => replayWorkspaceOf(memory, index, entries) ?? []);
   expect(workspaces.length).toBeGreaterThan(4);
   expectDisjoint(workspaces, memory.guest);
 });

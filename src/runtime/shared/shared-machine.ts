@@ -5,11 +5,11 @@ import { REGISTER_BYTES } from '../../arch/registers.js';
 import { NON_SECURE } from '../../arch/security.js';
 import type { Machine, MemoryRegion } from '../../machine/types.js';
 import type { PhysicalAddressSpace } from '../../memory/address-space.js';
-import { GuestMemory, type GuestMemoryHandle, type Workspace } from '../../memory/guest-memory.js';
-import { workspaceBytes } from '../../smmu/tbu/translation-kernel.js';
+import { GuestMemory, type GuestMemoryHandle } from '../../memory/guest-memory.js';
 import { Control, type ControlShape } from './control.js';
 import { initializeMailbox } from './mailbox.js';
 import type { WaitLimit } from './signal.js';
+import { workspacesBytes } from './workspaces.js';
 
 /** Longest wait of one thread for another before it says so. Generous: the host may have fewer cores than threads. */
 export const PARTNER_TIMEOUT_MS = 20_000;
@@ -49,7 +49,7 @@ export function shareMachine(
     software,
     devices: machine.devices.length + PLUGGED_DEVICES,
   };
-  const own = memory ?? GuestMemory.create(machine.regions, workspaces(machine, shape.lanes).total);
+  const own = memory ?? GuestMemory.create(machine.regions, workspacesBytes(machine, shape.lanes));
   const shared: SharedMachine = {
     machine,
     shape,
@@ -60,23 +60,6 @@ export function shareMachine(
   const view = new MachineView(shared, own);
   for (const smmu of view.control.offsets.smmus) initializeMailbox(view.control.words, smmu);
   return { shared, view };
-}
-
-/** Beyond this the TBUs do without: it is address space that guest memory could have. */
-const WORKSPACES_BYTES_MAX = 0x1000_0000;
-
-/** Where the TBUs' kernels work beside guest memory: byte offset of the part of each SMMU's first lane, and of the end. */
-function workspaces(
-  { smmus }: Machine,
-  lanes: number,
-): { readonly starts: readonly number[]; readonly total: number } {
-  let total = 0;
-  const starts = smmus.map(({ config }) => {
-    const start = total;
-    total += lanes * workspaceBytes(config.tlb);
-    return start;
-  });
-  return { starts, total: total > WORKSPACES_BYTES_MAX ? 0 : total };
 }
 
 /** Indexes of the accelerated SMMUs on a physical one. */
@@ -122,15 +105,6 @@ export class MachineView {
         ? new UnwiredSpace(instance.id)
         : this.#addressSpace(instance.secureMemory);
     return [this.#addressSpace(instance.memory), secure];
-  }
-
-  /** Where the kernel of an SMMU's TBU in one lane works; undefined where there is no room for it. */
-  workspaceOf(smmu: number, lane: number): Workspace | undefined {
-    const bytes = workspaceBytes(this.machine.smmus[smmu]!.config.tlb);
-    const { starts, total } = workspaces(this.machine, this.shared.shape.lanes);
-    // A memory that is recycled may have less than this machine needs.
-    if (bytes === 0 || total === 0 || total > this.memory.handle.workspaceBytes) return undefined;
-    return this.memory.workspace(starts[smmu]! + lane * bytes, bytes);
   }
 
   /** What an agent behind no SMMU reaches: all Non-secure memory. */

@@ -20,6 +20,7 @@ import { EventRingSender } from '../shared/event-ring.js';
 import type { AddressSpaces, MachineView } from '../shared/shared-machine.js';
 import { Signal } from '../shared/signal.js';
 import { type MessageHandler, TbuGuard } from '../shared/tbu-guard.js';
+import { workspaceOf } from '../shared/workspaces.js';
 
 /** Longest sleep while all devices of a thread are stalled: there may be several SMMUs to hear from. */
 const STALL_NAP_MS = 5;
@@ -71,7 +72,7 @@ export class LaneTbu {
       structures === undefined ? this.spaces : ([structures(nonSecure), structures(secure)] as const);
     const hasSecure = get([config.idr.S_IDR1], S_IDR1.fields.SECURE_IMPL) === 1;
     const channel = seams.events?.(events, hasSecure) ?? events;
-    this.tbu = new Tbu(config, read, channel, stalls, view.workspaceOf(smmu, lane));
+    this.tbu = new Tbu(config, read, channel, stalls, workspaceOf(view, smmu, lane));
     this.#guard = new TbuGuard(
       view.control,
       at,

@@ -116,7 +116,8 @@ export class RegisterFile {
   readonly #wide: BigInt64Array;
   readonly #idr: IdRegisters;
   readonly #nonSecureInit: boolean;
-  readonly #writable: ReadonlyMap<number, WritableWord>;
+  /** Made with the first write: no SMMU of a machine waits for it at the start. */
+  #writableWords: ReadonlyMap<number, WritableWord> | undefined;
 
   /**
    * @param memory REGISTER_BYTES, shared or not. Its contents are lost.
@@ -127,7 +128,6 @@ export class RegisterFile {
     this.#wide = new BigInt64Array(memory, 0, REGISTER_BYTES / 8);
     this.#idr = idr;
     this.#nonSecureInit = nonSecureInit;
-    this.#writable = writableWords(idr);
     this.reset();
   }
 
@@ -258,6 +258,11 @@ export class RegisterFile {
     return guards.some(
       ({ control, acknowledge, mask }) => ((words[control]! | words[acknowledge]!) & mask) !== 0,
     );
+  }
+
+  get #writable(): ReadonlyMap<number, WritableWord> {
+    this.#writableWords ??= writableWords(this.#idr);
+    return this.#writableWords;
   }
 
   #identification(register: Register): number {
