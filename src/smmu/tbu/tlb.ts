@@ -143,7 +143,7 @@ export class Tlb {
 
   /** Descriptors that the kernel has read since it was asked last. */
   takeKernelReads(): number {
-    const reads = this.#state[DESCRIPTOR_READS]!;
+    const reads = this.#state[DESCRIPTOR_READS]! >>> 0;
     this.#state[DESCRIPTOR_READS] = 0;
     return reads;
   }
