@@ -5,13 +5,19 @@
 import type { Addition, Changes, Renumbering } from './additions.js';
 import type { Diagnostic } from './diagnostics.js';
 import { type LoadResult, realizeSource } from './load.js';
-import type { DeviceInstance, MachineSource, StreamProgram } from './types.js';
+import type { DeviceInstance, Machine, MachineSource, StreamProgram } from './types.js';
 
 export interface PlugCheck<T> {
   /** Present exactly when nothing is worse than a warning. */
   readonly accepted?: T;
   /** Of the new item alone, with lines and columns in its own text. */
   readonly diagnostics: readonly Diagnostic[];
+}
+
+export interface Programmed {
+  readonly program: StreamProgram;
+  /** It did not come to pass: the device has no such program. */
+  readonly undo: () => void;
 }
 
 export interface Renumbered {
@@ -35,22 +41,27 @@ export class PluggedDevices {
 
   /** @param description an item of `devices`, as the machine file has it. */
   plug(description: string): PlugCheck<DeviceInstance> {
-    return this.#add(
+    const { accepted: machine, diagnostics } = this.#add(
       'devices',
       description,
-      ({ devices }) => devices.at(-1)!,
-      ({ id }) => id,
+      ({ devices }) => devices.at(-1)!.id,
     );
+    return machine === undefined ? { diagnostics } : { accepted: machine.devices.at(-1)!, diagnostics };
   }
 
   /** @param description an item of `software`, as the machine file has it. */
-  program(description: string): PlugCheck<StreamProgram> {
-    return this.#add(
+  program(description: string): PlugCheck<Programmed> {
+    const { accepted: machine, diagnostics } = this.#add(
       'software',
       description,
-      ({ software }) => software.at(-1)!,
-      ({ device }) => device,
+      ({ software }) => software.at(-1)!.device,
     );
+    if (machine === undefined) return { diagnostics };
+    const addition = this.#additions.at(-1);
+    const undo = () => {
+      this.#additions = this.#additions.filter((each) => each !== addition);
+    };
+    return { accepted: { program: machine.software.at(-1)!, undo }, diagnostics };
   }
 
   /** From now on the device's place, name and StreamID are free, and no software is for it. */
@@ -77,20 +88,18 @@ export class PluggedDevices {
     return { accepted: { devices: machine.devices, undo }, diagnostics };
   }
 
-  #add<T>(
+  /** @returns the machine with the new item, which is the last of its section. */
+  #add(
     section: Addition['section'],
     text: string,
-    last: (machine: NonNullable<LoadResult['machine']>) => T,
-    deviceOf: (item: T) => string,
-  ): PlugCheck<T> {
+    deviceOf: (machine: Machine) => string,
+  ): PlugCheck<Machine> {
     const fileName = `plug-${++this.#texts}`;
     const addition = { section, text, fileName };
-    const additions = [...this.#additions, addition];
-    const { machine, diagnostics } = this.#realize({ additions }, fileName);
+    const { machine, diagnostics } = this.#realize({ additions: [...this.#additions, addition] }, fileName);
     if (machine === undefined) return { diagnostics };
-    const accepted = last(machine);
-    this.#additions = [...this.#additions, { ...addition, device: deviceOf(accepted) }];
-    return { accepted, diagnostics };
+    this.#additions = [...this.#additions, { ...addition, device: deviceOf(machine) }];
+    return { accepted: machine, diagnostics };
   }
 
   /** @param change what is new, from a text of that name: warnings are of that text alone. */

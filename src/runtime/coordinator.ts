@@ -10,14 +10,13 @@ import { type Remote, releaseProxy, wrap } from 'comlink';
 import { Piscina } from 'piscina';
 import { BANKS } from '../arch/registers.js';
 import { NON_SECURE, type SecurityState } from '../arch/security.js';
-import type { Diagnostic } from '../machine/diagnostics.js';
 import type { DeviceInstance, Machine, WorkloadStep } from '../machine/types.js';
 import type { GuestMemory } from '../memory/guest-memory.js';
 import { stallCapacity } from '../smmu/stalls.js';
 import { readRegister } from '../smmu/tcu/registers.js';
 import type { TcuState } from '../smmu/tcu/tcu.js';
 import type { SmmuPort } from '../software/port.js';
-import { Hotplug, PlugError, type PlugResult, type RenumberResult } from './hotplug.js';
+import { Hotplug, type PlugResult, type ProgramResult, type RenumberResult } from './hotplug.js';
 import type { IommufdReport } from './report/report.js';
 import { type MachineView, type SharedMachine, shareMachine } from './shared/shared-machine.js';
 import type { DeviceResult } from './threads/dma-lane.js';
@@ -52,12 +51,6 @@ export interface Beginning {
   readonly smmus: readonly TcuState[];
   /** Puts into the machine's memory, which is all zero, what it shall hold. */
   readonly fill: (memory: GuestMemory) => void;
-}
-
-export interface ProgramResult {
-  /** Absent when the program was refused. */
-  readonly mappings?: readonly PlacedMapping[];
-  readonly diagnostics: readonly Diagnostic[];
 }
 
 /** An SMMU's thread as the coordinator holds it. */
@@ -197,7 +190,9 @@ export class RunningMachine {
     return heldForLater(this.#calls.conclude());
   }
 
-  /** The state of software and SMMUs. No device may be doing DMA, and the software not be consuming. */
+  /**
+   * The state of software and SMMUs. No device may be doing DMA, the software not be consuming, and nothing have {@link changed}.
+   */
   async save(): Promise<{ readonly smmus: readonly TcuState[]; readonly software: SoftwareState }> {
     const software = await this.#calls.save();
     const smmus = [...this.#workers.values()].map(({ api }) => this.supervisor.guard(api.save()));
@@ -218,6 +213,14 @@ export class RunningMachine {
   }
 
   /**
+   * Whether devices were plugged in, unplugged or renumbered, or streams programmed, since the machine started: what its software
+   * knows does then not follow from its machine file.
+   */
+  get changed(): boolean {
+    return this.#hotplug.changed;
+  }
+
+  /**
    * Plugs a device into the running machine (REQUIREMENTS A19).
    * @param description an item of `devices`, as the machine file has it: YAML text.
    * A vfio-pci is a device of the host that is given to a guest.
@@ -234,13 +237,15 @@ export class RunningMachine {
    * Unplugs a device, of the machine file or plugged in since: its DMA under way ends after the accesses in flight, its
    * stream ends where this machine's software programmed it, and its name, place and StreamID are free. An access that
    * is stalled is in flight until software has resumed or terminated it. One that was passed through is the host's again.
-   * @throws PlugError for a device that is not there, or with which something else is being done.
+   * @throws PlugError for a device that is not there, or with which something else is being done; MachineFailure when the
+   * machine fails or is closed before it is done.
    */
-  async unplugDevice(id: string): Promise<void> {
-    await this.#hotplug.unplug(id, async (device) => {
+  unplugDevice(id: string): Promise<void> {
+    const unplugged = this.#hotplug.unplug(id, async (device) => {
       await this.#calls.endStream(device);
       if (device.host !== undefined) await this.supervisor.guard(this.#hostOf(device).takeBack(device));
     });
+    return heldForLater(unplugged);
   }
 
   /**
@@ -250,31 +255,30 @@ export class RunningMachine {
    * and take up their DMA again.
    * @returns the devices, or why the number was refused: the rules are those of the machine file. After a refusal all is as before.
    * @throws PlugError when a device is busy with something other than DMA, is a guest's, or would be behind another
-   * SMMU, or when the software has no memory for its Stream table.
+   * SMMU, or when the software has no memory for its Stream table; MachineFailure when the machine fails or is closed before.
    */
   renumberBus(bus: string, number: number): Promise<RenumberResult> {
-    return this.#hotplug.renumber(bus, number, async (moves) => {
+    const renumbered = this.#hotplug.renumber(bus, number, async (moves) => {
       // The hosts last: they cannot refuse.
       const refusal = await this.#calls.renumberStreams(moves);
       if (refusal === undefined) await this.#renumberGuests(moves);
       return refusal;
     });
+    return heldForLater(renumbered);
   }
 
   /**
    * Has the machine's software program a device's stream, as it programs those of the machine file at boot.
    * @param description an item of `software`, as the machine file has it: YAML text.
    * @returns where the mappings went, or why the program was refused.
-   * @throws PlugError for a device that is busy, or when the software has not booted or cannot do it.
+   * @throws PlugError for a device that is busy, or when the software has not booted or cannot do it: what it has mapped by
+   * then stays in the context.
    */
   async programStream(description: string): Promise<ProgramResult> {
-    const { program, diagnostics } = this.#hotplug.checkProgram(description);
-    if (program === undefined) return { diagnostics };
-    const place = this.#hotplug.device(program.device);
-    const programmed = this.#calls.programStream(place.device, program);
-    const outcome = await this.#hotplug.occupied(place, 'its stream is being programmed', programmed);
-    if ('failed' in outcome) throw new PlugError(`device '${program.device}': ${outcome.failed}`);
-    return { mappings: outcome.mappings, diagnostics };
+    this.#calls.refuseUnbooted();
+    return await this.#hotplug.program(description, (device, program) =>
+      this.#calls.programStream(device, program),
+    );
   }
 
   /**
@@ -413,7 +417,7 @@ export class RunningMachine {
   }
 }
 
-/** The caller may be waiting for something else when the machine fails. */
+/** The caller may be waiting for something else when the machine fails or is closed. */
 function heldForLater<T>(work: Promise<T>): Promise<T> {
   work.catch(() => {});
   return work;

@@ -13,6 +13,7 @@ import { Signal } from './shared/signal.js';
 import type { DeviceResult, DeviceWork } from './threads/dma-lane.js';
 import type { PluggedLaneTask } from './threads/plugged-lane.js';
 import type { DeviceMove } from './threads/smmu-api.js';
+import type { PlacedMapping, StreamOutcome } from './threads/software-thread.js';
 import type { Supervisor } from './threads/supervisor.js';
 
 /** What was asked cannot be done with this device now; the message says why. The machine is as it was. */
@@ -24,6 +25,13 @@ export interface PlugResult {
   /** Absent when the device was refused. */
   readonly device?: DeviceInstance;
   /** Of the description, with places in its own text; errors exactly when the device was refused. */
+  readonly diagnostics: readonly Diagnostic[];
+}
+
+export interface ProgramResult {
+  /** Where they went. Absent when the program was refused. */
+  readonly mappings?: readonly PlacedMapping[];
+  /** As of a device that is plugged in. */
   readonly diagnostics: readonly Diagnostic[];
 }
 
@@ -60,6 +68,7 @@ export class Hotplug {
   readonly #free: number[];
   readonly #results = new Map<number, (result: DeviceResult) => void>();
   #port: MessagePort | undefined;
+  #changed = false;
   /** The bus that is being renumbered. */
   #renumbering: string | undefined;
 
@@ -78,6 +87,14 @@ export class Hotplug {
   }
 
   /**
+   * Whether devices or streams are not, or may not be, what the machine file makes of them: once it is so it stays so, also when
+   * a change has been taken back, since software's allocations have gone another way.
+   */
+  get changed(): boolean {
+    return this.#changed;
+  }
+
+  /**
    * @param passThrough gives a device of the host to its guest; told why that cannot be, nobody has plugged anything in.
    * @throws PlugError when no more devices can be plugged in, or the host refuses.
    */
@@ -92,20 +109,39 @@ export class Hotplug {
     if (device === undefined) return { diagnostics };
     const place = this.#seat(device, this.#free.shift()!);
     if (device.host !== undefined) {
-      const refusal = await this.occupied(place, 'it is being passed through', passThrough(device));
+      const refusal = await this.#occupied(place, 'it is being passed through', passThrough(device));
       if (refusal !== undefined) {
         this.#unseat(place);
         throw new PlugError(`device '${device.id}': ${refusal}`);
       }
     }
     place.presence.arrive();
+    this.#changed = true;
     return { device, diagnostics };
   }
 
-  /** What software shall program for a device's stream, by the rules of the machine file. */
-  checkProgram(description: string): { program?: StreamProgram; diagnostics: readonly Diagnostic[] } {
-    const { accepted: program, diagnostics } = this.#rules.program(description);
-    return program === undefined ? { diagnostics } : { program, diagnostics };
+  /**
+   * @param make what software does for a device's stream, once the rules of the machine file have accepted it.
+   * @throws PlugError when the device is busy, or software cannot do it; the rules know of no program then.
+   */
+  async program(
+    description: string,
+    make: (device: DeviceInstance, program: StreamProgram) => Promise<StreamOutcome>,
+  ): Promise<ProgramResult> {
+    const { accepted, diagnostics } = this.#rules.program(description);
+    if (accepted === undefined) return { diagnostics };
+    const { program, undo } = accepted;
+    try {
+      const place = this.#idle(program.device);
+      this.#changed = true;
+      const programmed = make(place.device, program);
+      const outcome = await this.#occupied(place, 'its stream is being programmed', programmed);
+      if ('failed' in outcome) throw new PlugError(`device '${program.device}': ${outcome.failed}`);
+      return { mappings: outcome.mappings, diagnostics };
+    } catch (error) {
+      undo();
+      throw error;
+    }
   }
 
   /**
@@ -114,10 +150,10 @@ export class Hotplug {
    * @throws PlugError
    */
   async run(id: string, steps: readonly WorkloadStep[]): Promise<DeviceResult> {
-    const place = this.device(id);
+    const place = this.#idle(id);
     if (place.presence.busy) throw new PlugError(`device '${id}' is busy: ${DOES_DMA}`);
     place.work = this.#work({ device: place.index, plugged: place.device, steps });
-    return await this.occupied(place, DOES_DMA, place.work);
+    return await this.#occupied(place, DOES_DMA, place.work);
   }
 
   /**
@@ -128,6 +164,7 @@ export class Hotplug {
   async unplug(id: string, end: (device: DeviceInstance) => Promise<void>): Promise<void> {
     const place = this.#findOwn(id);
     refuseOccupied(place);
+    this.#changed = true;
     place.occupation = 'it is being unplugged';
     const work = place.work;
     delete place.work;
@@ -153,6 +190,7 @@ export class Hotplug {
     this.#renumbering = bus;
     try {
       const moves = this.#moves(accepted.devices);
+      this.#changed = true;
       const refusal = await this.#atRest(moves, () => move(moves));
       if (refusal !== undefined) throw new PlugError(`bus '${bus}': ${refusal}`);
       return { devices: moves.map(({ to }) => to), diagnostics };
@@ -161,24 +199,6 @@ export class Hotplug {
       throw error;
     } finally {
       this.#renumbering = undefined;
-    }
-  }
-
-  /** A device that is there and free. @throws PlugError */
-  device(id: string): Place {
-    const place = this.#findOwn(id);
-    if (place.occupation !== undefined) throw busy(id, place.occupation);
-    return place;
-  }
-
-  /** Keeps a device from everything else while something is done with it. */
-  async occupied<T>(place: Place, occupation: string, work: Promise<T>): Promise<T> {
-    place.occupation = occupation;
-    try {
-      return await work;
-    } finally {
-      if (place.occupation === occupation) delete place.occupation;
-      if (place.work === (work as Promise<unknown>)) delete place.work;
     }
   }
 
@@ -247,6 +267,24 @@ export class Hotplug {
         throw new PlugError(`device '${id}' is a guest's: there it is '${device.id}'`);
     }
     return place;
+  }
+
+  /** A device that is there and free. @throws PlugError */
+  #idle(id: string): Place {
+    const place = this.#findOwn(id);
+    if (place.occupation !== undefined) throw busy(id, place.occupation);
+    return place;
+  }
+
+  /** Keeps a device from everything else while something is done with it. */
+  async #occupied<T>(place: Place, occupation: string, work: Promise<T>): Promise<T> {
+    place.occupation = occupation;
+    try {
+      return await work;
+    } finally {
+      if (place.occupation === occupation) delete place.occupation;
+      if (place.work === (work as Promise<unknown>)) delete place.work;
+    }
   }
 
   #work(work: DeviceWork): Promise<DeviceResult> {

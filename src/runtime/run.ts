@@ -2,7 +2,6 @@
  * Runs a machine's workload once: start, boot, DMA, drain, verify, report. What goes wrong in the guest's world is a
  * sentence in the report; a thread of ours that dies is a MachineFailure. In every case all threads have ended on return.
  */
-import { isDeepStrictEqual } from 'node:util';
 import { EVENT, eventFields, eventName } from '../arch/events.js';
 import { get } from '../arch/layout.js';
 import { SECURITY_NAMES } from '../arch/security.js';
@@ -68,7 +67,7 @@ export interface RunOptions {
   readonly pause?: Pause;
   /** Called with the machine once it runs. */
   readonly onStart?: (running: RunningMachine) => void;
-  /** What else is done with the machine beside its workload, from boot on: the run does not end before this does. */
+  /** What else is done with the machine beside its workload: the run neither pauses in it nor ends before this does. */
   readonly beside?: (running: RunningMachine) => Promise<void>;
 }
 
@@ -175,7 +174,6 @@ class Run {
     const running = this.#running;
     const { control } = running.view;
     const limit = stallLimitMs === undefined ? {} : { stallLimitMs };
-    const besides = beside?.(running);
     let lanes = from?.state.lanes;
     let order = pause && pauseOrder(this.#machine, pause);
     if (pause?.at.kind === 'boot') {
@@ -184,6 +182,7 @@ class Run {
       order = undefined;
       if (pause.thenEnd) return { results: [], ended: true };
     }
+    const besides = beside?.(running);
     for (;;) {
       const consuming = running.consumeEvents();
       const rest = { ...limit, ...(order === undefined ? {} : { pause: order }) };
@@ -208,9 +207,9 @@ class Run {
   /** Everything stands still: has the state taken, where it is all there is. */
   async #take({ save }: Pause, lanes: readonly LaneState[]): Promise<void> {
     const running = this.#running;
-    if (!isDeepStrictEqual(running.devices, this.#machine.devices)) {
+    if (running.changed) {
       this.#failures.push(
-        'no snapshot: devices were plugged in, unplugged or renumbered since the machine started',
+        'no snapshot: devices were plugged in, unplugged or renumbered, or streams programmed, since the machine started',
       );
       return;
     }

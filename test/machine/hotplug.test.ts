@@ -104,9 +104,11 @@ describe('A19: what is plugged in passes the rules of the machine file', () => {
       '{ device: nic1, mappings: [{ iova: 0x1000, size: 8KiB }] }',
     );
     expect(diagnostics).toEqual([]);
-    expect(accepted).toMatchObject({ device: 'nic1', context: 'nic1', granule: '4KiB' });
-    expect(accepted!.mappings).toEqual([{ iova: 0x1000n, sizeBytes: 8192, access: 'rw' }]);
+    expect(accepted!.program).toMatchObject({ device: 'nic1', context: 'nic1', granule: '4KiB' });
+    expect(accepted!.program.mappings).toEqual([{ iova: 0x1000n, sizeBytes: 8192, access: 'rw' }]);
     expect(codes(devices.program('{ device: nic1 }').diagnostics)).not.toEqual([]);
+    accepted!.undo();
+    expect(codes(devices.program('{ device: nic1 }').diagnostics)).toEqual([]);
     expect(codes(devices.program('{ device: nic7 }').diagnostics)).toEqual(['unknown-reference']);
     expect(
       codes(devices.program('{ device: nic1, mappings: [{ iova: 1, size: 8KiB }] }').diagnostics),

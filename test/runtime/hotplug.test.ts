@@ -10,6 +10,7 @@ import { runMachine } from '../../src/runtime/run.js';
 import { DEVICE_ACCESSES } from '../../src/runtime/shared/control.js';
 import { PLUGGED_DEVICES } from '../../src/runtime/shared/shared-machine.js';
 import type { DeviceResult, LaneResult } from '../../src/runtime/threads/dma-lane.js';
+import { MachineFailure } from '../../src/runtime/threads/supervisor.js';
 import { BOTH_MAPPED, twoSmmus } from './machines.js';
 
 const IOVA = 0x10000n;
@@ -17,6 +18,12 @@ const SIZE = 0x4000;
 const SECURE_NIC = '{ id: hsm0, type: dma-engine, bus: pcie.0, addr: "03.0", sec-sid: secure }';
 const NIC = '{ id: nic9, type: dma-engine, bus: pcie.0, addr: "03.0" }';
 const PROGRAM = '{ device: nic9, mappings: [{ iova: 0x10000, size: 64KiB, pa: 0x42000000 }] }';
+
+const STALLS = `machine: m
+memory: [{ id: ram, base: 0x40000000, size: 64MiB }]
+buses: [{ id: pcie.0, type: pcie }]
+smmus: [{ id: smmu0, base: 0x09050000, primary-bus: pcie.0, stall-model: stall }]
+`;
 
 const step = (op: WorkloadStep['op'], more: Partial<WorkloadStep> = {}): WorkloadStep => ({
   ...{ device: '', op, iova: IOVA, sizeBytes: SIZE, blockBytes: 512, repeat: 1, pattern: 7, expect: 'ok' },
@@ -46,6 +53,14 @@ async function progress(of: RunningMachine, device: number): Promise<void> {
   for (let tries = 0; accesses() < from + 100; tries++) {
     if (tries === 10_000) throw new Error('the device stands still');
     await of.supervisor.guard(new Promise((resolve) => setTimeout(resolve, 1)));
+  }
+}
+
+/** SMMU_EVENTQ_PROD: the record of a stalled access is there, and nobody has answered it yet. */
+async function stalled(of: RunningMachine): Promise<void> {
+  for (let tries = 0; of.port(0).read32(0x100a8) === 0; tries++) {
+    if (tries === 5000) throw new Error('no stall');
+    await new Promise((resolve) => setTimeout(resolve, 1));
   }
 }
 
@@ -187,20 +202,11 @@ describe('unplugged while it does DMA', () => {
   });
 
   it('leaves once software has answered its stalled access', async () => {
-    const text = `machine: m
-memory: [{ id: ram, base: 0x40000000, size: 64MiB }]
-buses: [{ id: pcie.0, type: pcie }]
-smmus: [{ id: smmu0, base: 0x09050000, primary-bus: pcie.0, stall-model: stall }]
-`;
-    const machine = await start(loadMachine(text, 'm.yaml').machine!);
+    const machine = await start(loadMachine(STALLS, 'm.yaml').machine!);
     await machine.plugDevice(NIC);
     await machine.programStream(PROGRAM.replace('nic9,', 'nic9, faults: stall,'));
     const dma = machine.runDevice('nic9', [step('read', { iova: 0x9000_0000n })]);
-    // SMMU_EVENTQ_PROD: the record is there, and nobody has answered it yet.
-    for (let tries = 0; machine.port(0).read32(0x100a8) === 0; tries++) {
-      if (tries === 5000) throw new Error('no stall');
-      await new Promise((resolve) => setTimeout(resolve, 1));
-    }
+    await stalled(machine);
     const leaving = machine.unplugDevice('nic9');
     const drained = machine.drainSoftware();
     await leaving;
@@ -245,6 +251,28 @@ smmus: [{ id: smmu0, base: 0x09050000, primary-bus: pcie.0, stall-model: stall }
   });
 });
 
+describe('a machine that is closed under what was asked of it', () => {
+  it.each<[string, (machine: RunningMachine) => Promise<unknown>]>([
+    ['unplugDevice', (machine) => machine.unplugDevice('nic9')],
+    ['renumberBus', (machine) => machine.renumberBus('pcie.0', 0x20)],
+  ])(
+    '%s of a device whose access is stalled, and nobody answers, is rejected, and its DMA',
+    async (_name, ask) => {
+      const machine = await start(loadMachine(STALLS, 'm.yaml').machine!);
+      await machine.plugDevice(NIC);
+      await machine.programStream(PROGRAM.replace('nic9,', 'nic9, faults: stall,'));
+      const dma = machine.runDevice('nic9', [step('read', { iova: 0x9000_0000n })]);
+      await stalled(machine);
+      const asked = ask(machine);
+      await machine.close();
+      const closed = new MachineFailure('the machine', 'was closed', 'what was under way has no result');
+      await expect(asked).rejects.toThrow(closed);
+      await expect(dma).rejects.toThrow(closed);
+      expect(machine.supervisor.failure).toBeUndefined();
+    },
+  );
+});
+
 describe('what cannot be done is said, and changes nothing', () => {
   it('a device that is not there, or busy', async () => {
     const machine = await start();
@@ -265,11 +293,28 @@ describe('what cannot be done is said, and changes nothing', () => {
     expect((await dma).finished).toBe(false);
   });
 
+  it('a program for a device that is busy, or that software cannot make: the rules know of none', async () => {
+    const machine = await start();
+    await machine.plugDevice(NIC);
+    const dma = machine.runDevice('nic9', [step('read')]);
+    await expect(machine.programStream(PROGRAM)).rejects.toThrow(
+      new PlugError("device 'nic9' is busy: it does DMA"),
+    );
+    await dma;
+    const large = '{ device: nic9, context: large, mappings: [{ iova: 0x10000, size: 1GiB }] }';
+    await expect(machine.programStream(large)).rejects.toThrow(/out of memory/);
+    const { mappings, diagnostics } = await machine.programStream(PROGRAM);
+    expect(diagnostics).toEqual([]);
+    expect(mappings).toMatchObject([{ iova: IOVA }]);
+    expect(aborts(await machine.runDevice('nic9', [step('fill'), step('check')]))).toEqual([0, 0]);
+  });
+
   it('a program that the rules refuse, or before the software has booted', async () => {
     running = await startMachine(twoSmmus(), { lanes: 1 });
     await running.plugDevice(NIC);
     await expect(running.programStream(PROGRAM)).rejects.toThrow(/has not booted/);
     await running.bootSoftware();
+    expect((await running.programStream(PROGRAM)).mappings).toHaveLength(1);
     const { mappings, diagnostics } = await running.programStream('{ device: nic8 }');
     expect([mappings, diagnostics.map(({ code }) => code)]).toEqual([undefined, ['unknown-reference']]);
   });

@@ -56,9 +56,12 @@ export class SoftwareCalls {
     return this.#run('saveSoftware', undefined);
   }
 
-  /** @throws PlugError when there is no software that could. */
+  /** @throws PlugError when there is no software that could program a stream. */
+  refuseUnbooted(): void {
+    if (!this.#booted) throw new PlugError("the machine's software has not booted");
+  }
+
   async programStream(device: DeviceInstance, program: StreamProgram): Promise<StreamOutcome> {
-    if (!this.#booted) throw new PlugError(`device '${device.id}': the machine's software has not booted`);
     const outcome = await this.#call<StreamOutcome>('programStream', { device, program });
     if ('mappings' in outcome) this.#programmed.add(device.id);
     return outcome;

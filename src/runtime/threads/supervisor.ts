@@ -8,10 +8,10 @@ import { type Control, RUNNING, THREAD_STATES, type ThreadOffsets, WAITING } fro
 /** How often the heartbeats are looked at. */
 const WATCH_MS = 100;
 
-/** A thread of the machine died or hangs. */
+/** A thread of the machine died or hangs, or the machine was closed while something was under way. */
 export class MachineFailure extends Error {
   override readonly name = 'MachineFailure';
-  /** The thread's name: an SMMU's id, "dma thread 0", "software". */
+  /** The thread's name: an SMMU's id, "dma thread 0", "software". Or "the machine". */
   readonly instance: string;
   /** What was known of it at that moment. */
   readonly state: string;
@@ -79,13 +79,15 @@ export class Supervisor {
     this.#reject(this.#failure);
   }
 
-  /** The result of `work`, or the machine's failure, whichever comes first. */
+  /** The result of `work`, or the machine's failure or end, whichever comes first. */
   guard<T>(work: Promise<T>): Promise<T> {
     return Promise.race([work, this.#failed]);
   }
 
+  /** The threads are going to end: nobody waits for them any longer. It is no failure. */
   close(): void {
     clearInterval(this.#timer);
+    this.#reject(new MachineFailure('the machine', 'was closed', 'what was under way has no result'));
   }
 
   #look(hungMs: number): void {
