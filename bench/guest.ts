@@ -74,12 +74,15 @@ ${roots.map((i) => `  - { id: nic${i}, type: dma-engine, bus: pcie.${i}, addr: "
   return machine;
 }
 
-/** A list of accesses: StreamIDs, numbers of the pages, and input addresses by halves. */
-export interface AccessList {
-  readonly pages: Int32Array;
-  readonly streams: Int32Array;
-  readonly lo: Int32Array;
-  readonly hi: Int32Array;
+/**
+ * A list of accesses: StreamIDs, numbers of the pages, and input addresses by halves. A class, because of an object literal the
+ * second instance makes the engine compile anew, and worse, what has read the first one's fields.
+ */
+export class AccessList {
+  readonly pages = new Int32Array(ACCESSES);
+  readonly streams = new Int32Array(ACCESSES);
+  readonly lo = new Int32Array(ACCESSES);
+  readonly hi = new Int32Array(ACCESSES);
 }
 
 /** xorshift32: the same lists in every run. */
@@ -154,12 +157,7 @@ export class Guest {
     const random = new Random();
     const inputs = this.#inputs.get(kind)!;
     const order = pages === PAGES ? random.shuffle(sequence(PAGES)) : undefined;
-    const list = {
-      pages: new Int32Array(ACCESSES),
-      streams: new Int32Array(ACCESSES),
-      lo: new Int32Array(ACCESSES),
-      hi: new Int32Array(ACCESSES),
-    };
+    const list = new AccessList();
     for (let i = 0; i < ACCESSES; i++) {
       const page = order === undefined ? random.below(pages) : order[i]!;
       const base = kind === 'stage 2' ? 0 : VA_BASE - (unmapped ? 2 ** 40 : 0);

@@ -2,6 +2,7 @@
  * Devices that read through a TBU, whole: one for each stream of the dense stage 1 tables.
  */
 
+import { BYTES_UNLOOKED } from '../src/devices/dma-master.js';
 import type { MachineView } from '../src/runtime/shared/shared-machine.js';
 import { BATCH_TRANSACTIONS } from '../src/runtime/shared/tbu-guard.js';
 import { TranslatedPort } from '../src/runtime/threads/access-port.js';
@@ -39,12 +40,16 @@ export class Readers {
   batch({ streams, lo, hi }: AccessList, first: number): number {
     this.#tbu.begin();
     let done = 0;
+    let unlooked = 0;
     while (done < BATCH_TRANSACTIONS) {
       const i = first + done;
       const port = this.#ports[streams[i]!]!;
       port.read(lo[i]!, hi[i]!, this.#buffer, 0, 64);
       done++;
+      unlooked += 64;
+      if (unlooked < BYTES_UNLOOKED && !port.tookLong) continue;
       if (port.isAwaited) break;
+      unlooked = 0;
     }
     this.#tbu.end();
     return done;

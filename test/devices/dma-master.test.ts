@@ -12,6 +12,7 @@ interface Recorded {
 /** Flat memory by input address; what `refuse` says is aborted. */
 class RecordingPort implements AccessPort {
   isAwaited = false;
+  tookLong = false;
   readonly accesses: Recorded[] = [];
   readonly bytes = new Map<bigint, number>();
   refuse: (iova: bigint, write: boolean) => boolean = () => false;
@@ -89,10 +90,24 @@ describe('H1 a DMA master', () => {
     const master = new DmaMaster([step({})], port);
     expect(master.run(8)).toBe(8);
     port.isAwaited = true;
-    expect(master.run(8)).toBe(1);
-    expect(port.accesses).toHaveLength(9);
+    expect(master.run(8), '64 bytes each').toBe(4);
+    expect(port.accesses).toHaveLength(12);
     runAll(master);
     expect(master.counters).toEqual([{ accesses: 64, bytes: 4096, aborts: 0, mismatches: 0 }]);
+  });
+
+  test.each([
+    [8, 32],
+    [64, 4],
+    [128, 2],
+    [4096, 1],
+  ])('looks for who waits in time: accesses of %d bytes, %d of them', (blockBytes, accesses) => {
+    const port = new RecordingPort();
+    port.isAwaited = true;
+    const master = new DmaMaster([step({ blockBytes, sizeBytes: 64 * blockBytes })], port);
+    expect(master.run(64)).toBe(accesses);
+    port.tookLong = true;
+    expect(master.run(64)).toBe(1);
   });
 
   test('fills and checks what it filled, and counts', () => {

@@ -14,11 +14,6 @@ import type { AddressSpaces } from '../shared/shared-machine.js';
 import type { LaneTbu } from './lane-tbu.js';
 
 const TWO_32 = 0x1_0000_0000;
-/**
- * Bytes that are moved directly before it is looked whether somebody waits: each time would cost 64 bytes 5 percent. But a
- * device makes or checks 4 KiB in tens of microseconds, and a whole batch of them would keep a CMD_SYNC waiting.
- */
-const UNLOOKED_BYTES = 512;
 
 /** Remembers where the first access of a step that did not succeed went. */
 export abstract class DevicePort implements AccessPort {
@@ -37,6 +32,7 @@ export abstract class DevicePort implements AccessPort {
   }
 
   abstract get isAwaited(): boolean;
+  tookLong = false;
   abstract read(lo: number, hi: number, into: Uint8Array, offset: number, sizeBytes: number): Outcome;
   abstract write(lo: number, hi: number, from: Uint8Array, offset: number, sizeBytes: number): Outcome;
 
@@ -58,9 +54,6 @@ export class TranslatedPort extends DevicePort {
   readonly #bounce: Uint8Array;
   readonly #bounceAt: number;
   #direct: DirectStream | undefined;
-  isAwaited = false;
-  /** Bytes moved directly since the last look. */
-  #unlooked = 0;
 
   constructor(device: Pick<DeviceInstance, 'StreamID' | 'SEC_SID'>, lane: PortLane) {
     super();
@@ -83,9 +76,8 @@ export class TranslatedPort extends DevicePort {
   }
 
   read(lo: number, hi: number, into: Uint8Array, offset: number, sizeBytes: number): Outcome {
-    this.isAwaited = false;
     if (this.#isDirect(into, offset, sizeBytes)) {
-      if (this.#direct!.read(lo, hi, this.#bounceAt + offset, sizeBytes)) return this.#moved(sizeBytes);
+      if (this.#direct!.read(lo, hi, this.#bounceAt + offset, sizeBytes)) return OK;
     }
     const outcome = this.#translate(lo, hi, false);
     if (outcome === OK) {
@@ -97,15 +89,19 @@ export class TranslatedPort extends DevicePort {
   }
 
   write(lo: number, hi: number, from: Uint8Array, offset: number, sizeBytes: number): Outcome {
-    this.isAwaited = false;
     if (this.#isDirect(from, offset, sizeBytes)) {
-      if (this.#direct!.write(lo, hi, this.#bounceAt + offset, sizeBytes)) return this.#moved(sizeBytes);
+      if (this.#direct!.write(lo, hi, this.#bounceAt + offset, sizeBytes)) return OK;
     }
     const outcome = this.#translate(lo, hi, true);
     if (outcome === STALL) return STALL;
     if (outcome !== OK) return this.failed(lo, hi, outcome);
     const { pa, space } = this.#transaction;
     return this.#spaces[space].write(pa, from, offset, sizeBytes) ? OK : this.failed(lo, hi, ABORT);
+  }
+
+  get isAwaited(): boolean {
+    this.tookLong = false;
+    return this.#lane.isBehind;
   }
 
   /** Whether data may be moved directly: between memory and the bounce buffer, for an access that is not stalled. */
@@ -134,19 +130,8 @@ export class TranslatedPort extends DevicePort {
     const outcome =
       this.stalledAt === undefined ? this.#begin(lo, hi, write) : this.#tbu.resume(this.#transaction);
     if (outcome !== STALL) this.stalledAt = undefined;
-    this.#look();
+    this.tookLong = true;
     return outcome;
-  }
-
-  #moved(sizeBytes: number): Outcome {
-    this.#unlooked += sizeBytes;
-    if (this.#unlooked >= UNLOOKED_BYTES) this.#look();
-    return OK;
-  }
-
-  #look(): void {
-    this.#unlooked = 0;
-    this.isAwaited = this.#lane.isBehind;
   }
 
   #begin(lo: number, hi: number, write: boolean): Outcome {

@@ -112,12 +112,8 @@ export class FirstLevel {
     return known ? stream : undefined;
   }
 
-  /**
-   * Answers an access that is known here to be permitted.
-   * @param need number of the permission bit that it needs.
-   * @returns false otherwise, with the transaction as it was.
-   */
-  translate(txn: Transaction, stream: KnownStream, need: number): boolean {
+  /** Answers an access that is known here to be permitted. @returns false otherwise, with the transaction as it was. */
+  translate(txn: Transaction, stream: KnownStream): boolean {
     const hi = txn.iovaHi;
     const pageLo = (txn.iovaLo >>> 12) | (hi << 20);
     const slot = pageLo & SLOT_MASK;
@@ -127,7 +123,8 @@ export class FirstLevel {
       this.#tags[slot * TAG_WORDS + HI] !== ((hi >>> 12) | stream.regime)
     )
       return false;
-    if (((this.#words[slot * ANSWER_WORDS + FLAGS]! >>> need) & 1) === 0) return false;
+    const flags = this.#words[slot * ANSWER_WORDS + FLAGS]!;
+    if (((flags >>> neededBit(stream, txn)) & 1) === 0) return false;
     this.answer(txn, stream);
     return true;
   }
