@@ -5,7 +5,7 @@
 import { NON_SECURE, SECURE } from '../../arch/security.js';
 import type { PhysicalAddressSpace } from '../../memory/address-space.js';
 import type { Transaction } from '../transaction.js';
-import { SUBSTREAM_SHIFT } from './kernel-layout.js';
+import { substreamKey } from './first-level.js';
 
 export type Spaces = readonly [PhysicalAddressSpace, PhysicalAddressSpace];
 export type StreamKey = Pick<Transaction, 'StreamID' | 'SubstreamID' | 'SEC_SID'>;
@@ -41,7 +41,7 @@ export class DirectStream {
     this.#nonSecure = spaces[NON_SECURE];
     this.#secure = spaces[SECURE];
     this.#StreamID = StreamID;
-    this.#substream = (SubstreamID << SUBSTREAM_SHIFT) | SEC_SID;
+    this.#substream = substreamKey(SubstreamID, SEC_SID);
   }
 
   /**

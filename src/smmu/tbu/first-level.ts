@@ -29,12 +29,10 @@ import {
   FIRST_TAGS,
   PAGE_HI_TTB1,
   STREAM_BYTES,
-  STREAM_EMPTY,
   STREAM_ID,
   STREAM_NEEDS,
   STREAM_REGIME,
   STREAM_SUBSTREAM,
-  SUBSTREAM_SHIFT,
 } from './kernel-layout.js';
 import { accessBit } from './permission.js';
 import type { Ste } from './ste.js';
@@ -86,19 +84,23 @@ export class FirstLevel {
   /** Of each slot the physical address of the page; the same memory as words, for flags and place. */
   readonly #doubles: Float64Array;
   readonly #words: Int32Array;
-  /** There may be what an invalidation took. */
-  #stale = false;
+  readonly #clear: Clear;
+  readonly #offset: number;
+  /** There may be pages, and streams, that an invalidation took. */
+  #pagesAreStale = false;
+  #streamsAreStale = false;
 
-  /** @param memory of FIRST_BYTES, which a kernel fills as well. */
-  constructor(memory: ArrayBufferLike = new ArrayBuffer(FIRST_BYTES), offset = 0) {
+  /** @param memory of FIRST_BYTES from `offset` on, which a kernel fills as well. @param clear makes all bits one there. */
+  constructor(memory: ArrayBufferLike = new ArrayBuffer(FIRST_BYTES), offset = 0, clear = filler(memory)) {
     const answers = offset + FIRST_ANSWERS;
+    this.#clear = clear;
+    this.#offset = offset;
     this.#streamWords = new Int32Array(memory, offset, FIRST_TAGS / 4);
     this.#tags = new Int32Array(memory, offset + FIRST_TAGS, FIRST_SLOTS * TAG_WORDS);
     this.#doubles = new Float64Array(memory, answers, FIRST_SLOTS * ANSWER_DOUBLES);
     this.#words = new Int32Array(memory, answers, FIRST_SLOTS * ANSWER_WORDS);
-    this.dropPages();
-    this.dropStreams();
     this.forget();
+    this.settle();
   }
 
   /** The configuration of an access, if its stream is known here. Devices take turns: 80 ns without, 12 with it. */
@@ -154,7 +156,6 @@ export class FirstLevel {
     const regime = context.tag << REGIME_SHIFT;
     const needs = needsOf(ste);
     const { overrides } = ste;
-    this.#streams = this.#ownStreams;
     this.#ownStreams[slot] = {
       StreamID,
       SubstreamID,
@@ -168,10 +169,9 @@ export class FirstLevel {
     const words = this.#streamWords;
     const at = slot * STREAM_WORDS;
     words[at + STREAM_ID / 4] = StreamID;
-    words[at + STREAM_SUBSTREAM / 4] = (SubstreamID << SUBSTREAM_SHIFT) | security;
+    words[at + STREAM_SUBSTREAM / 4] = substreamKey(SubstreamID, security);
     words[at + STREAM_REGIME / 4] = regime;
     words[at + STREAM_NEEDS / 4] = needs;
-    this.#streamWords[OPEN] = 1;
   }
 
   fill(
@@ -205,34 +205,60 @@ export class FirstLevel {
   }
 
   dropPages(): void {
-    this.#tags.fill(EMPTY);
+    this.#clear(this.#offset + FIRST_TAGS, FIRST_SLOTS * FIRST_TAG_BYTES);
   }
 
   dropStreams(): void {
     this.#ownStreams.fill(undefined);
-    this.#streamWords.fill(STREAM_EMPTY, 0, OPEN);
+    this.#clear(this.#offset, FIRST_OPEN);
   }
 
-  /** Forgets everything, at once: without streams nothing is found. What that leaves is cleared by `settle`. */
-  forget(): void {
+  /** Forgets all pages, at once: without streams nothing is found. What that leaves is cleared by `settle`. */
+  forgetPages(): void {
     this.#streams = NO_STREAMS;
     this.#streamWords[OPEN] = 0;
-    this.#stale = true;
+    this.#pagesAreStale = true;
   }
 
-  /** Before anything is put in: clears once, however often everything was forgotten. */
-  settle(): void {
-    if (!this.#stale) return;
-    this.#stale = false;
-    this.dropPages();
-    this.dropStreams();
+  /** The same with the streams. */
+  forget(): void {
+    this.forgetPages();
+    this.#streamsAreStale = true;
   }
+
+  /** The stream of an access for which none was found, after what was forgotten has been cleared. */
+  settledStream(txn: Transaction): KnownStream | undefined {
+    this.settle();
+    return this.stream(txn);
+  }
+
+  /** Clears once, however often everything was forgotten. Nothing may be put in before. */
+  settle(): void {
+    if (!this.#pagesAreStale) return;
+    this.dropPages();
+    if (this.#streamsAreStale) this.dropStreams();
+    this.#pagesAreStale = this.#streamsAreStale = false;
+    this.#streams = this.#ownStreams;
+    this.#streamWords[OPEN] = 1;
+  }
+}
+
+type Clear = (offset: number, sizeBytes: number) => void;
+
+function filler(memory: ArrayBufferLike): Clear {
+  const bytes = new Uint8Array(memory);
+  return (offset, sizeBytes) => void bytes.fill(0xff, offset, offset + sizeBytes);
 }
 
 /** Number of the permission bit that an access needs. Shifts, as three branches cost a nanosecond more. */
 export function neededBit({ needs }: KnownStream, { write, instruction, privileged }: Transaction): number {
   const kind = (write ? 1 : 0) | (instruction ? 2 : 0) | (privileged ? 4 : 0);
   return (needs >>> (4 * kind)) & 0xf;
+}
+
+/** STREAM_SUBSTREAM. */
+export function substreamKey(SubstreamID: number, security: SecurityState): number {
+  return ((SubstreamID + 1) << 1) | security;
 }
 
 /** The permission that an access needs, after STE.PRIVCFG and INSTCFG (IHI 0070 5.2). */

@@ -64,11 +64,13 @@ export class Invalidator {
     this.#tlb = tlb;
   }
 
-  /** Executes a COMMAND message (maintenance.ts). */
-  command(message: Int32Array): void {
+  /** Executes a COMMAND message (maintenance.ts). @returns whether that is a CFGI; it is a TLBI otherwise. */
+  command(message: Int32Array): boolean {
     for (let i = 0; i < 4; i++) this.#words[i] = message[1 + i]!;
     const queue = message[5] as SecurityState;
-    if (!this.#configuration(queue)) this.#translation(queue);
+    if (this.#configuration(queue)) return true;
+    this.#translation(queue);
+    return false;
   }
 
   #isLeaf(): boolean {

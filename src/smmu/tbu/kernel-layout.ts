@@ -20,9 +20,8 @@ export const FAULT_PERMISSION = -5;
 export const FIRST_STREAMS = 256;
 export const STREAM_BYTES = 16;
 export const STREAM_ID = 0;
-/** SubstreamID above SEC_SID. */
+/** SubstreamID + 1 above SEC_SID. */
 export const STREAM_SUBSTREAM = 4;
-export const SUBSTREAM_SHIFT = 1;
 /** StreamContext.tag, where the tags of pages have it. */
 export const STREAM_REGIME = 8;
 /** For each kind of access, four bits: the number of the permission bit that it needs. A kind: write in bit 0, instruction, privileged. */
@@ -30,9 +29,7 @@ export const STREAM_NEEDS = 12;
 /** The kinds that the kernel moves data for, as places in STREAM_NEEDS: unprivileged reads and writes. */
 export const NEEDS_READ = 0;
 export const NEEDS_WRITE = 4;
-/** STREAM_SUBSTREAM of a slot without a stream. */
-export const STREAM_EMPTY = 0x7fff_ffff;
-/** Whether the streams may be looked at: not from an invalidation until the next one is put in. */
+/** Whether the streams may be looked at: not from an invalidation until what it left is cleared. */
 export const FIRST_OPEN = FIRST_STREAMS * STREAM_BYTES;
 export const FIRST_TAGS = FIRST_OPEN + 64;
 export const FIRST_SLOTS = 4096;
@@ -48,7 +45,7 @@ export const FIRST_FLAGS = 8;
 export const FIRST_PLACE = 12;
 export const FIRST_BYTES = FIRST_ANSWERS + FIRST_SLOTS * FIRST_ANSWER_BYTES;
 export const FIRST_REGIME_SHIFT = 20;
-/** In the high word of a slot with nothing that may be found. */
+/** In a stream's or a page's slot with nothing that may be found. */
 export const FIRST_EMPTY = -1;
 export const FIRST_ATTRIBUTES_SHIFT = 12;
 

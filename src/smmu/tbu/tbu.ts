@@ -165,8 +165,10 @@ export class Tbu {
   handle(message: Int32Array): void {
     switch (message[0]) {
       case MESSAGE_COMMAND:
-        this.#invalidator.command(message);
-        break;
+        // What is said of streams stands after a TLBI: accesses go on from there.
+        if (this.#invalidator.command(message)) break;
+        this.#first.forgetPages();
+        return;
       case MESSAGE_BANK:
         this.#setBank(message[BANK_SECURITY] as SecurityState, decodeBank(message, this.#features));
         break;
@@ -262,11 +264,12 @@ export class Tbu {
   }
 
   /**
-   * What the first level does not answer. @param stream the access's, if that is known there.
+   * What the first level does not answer. @param known the access's stream, if that was found there.
    * One function for all of it: V8 would inline a smaller one in place of parts of a hit, which then takes 3 ns more.
    */
-  #translateUnknown(txn: Transaction, stream: KnownStream | undefined): Outcome {
+  #translateUnknown(txn: Transaction, known: KnownStream | undefined): Outcome {
     this.#others++;
+    const stream = known ?? this.#first.settledStream(txn);
     if (stream === undefined) {
       const outcome = this.#speculates ? this.#translateAndSpeculate(txn) : this.#translateSlowly(txn);
       return this.#concluded(txn, outcome);
@@ -340,7 +343,6 @@ export class Tbu {
   }
 
   #translateSlowly(txn: Transaction): Outcome {
-    this.#first.settle();
     if (this.#walker.origins !== undefined) this.#walker.origins.access = this.#transactions;
     const security = txn.SEC_SID === SECURE && this.#features.secureImpl ? SECURE : NON_SECURE;
     const bank = this.#config.bank(security);

@@ -63,6 +63,7 @@ interface Exports {
   translate(tlb: number, context: number, inputLo: number, inputHi: number, need: number): number;
   read: Move;
   write: Move;
+  clear(at: number, sizeBytes: number): void;
 }
 
 /** One for each stream of the first level. */
@@ -111,7 +112,7 @@ export class TranslationKernel {
     this.#tlb = offset + FIRST_BYTES;
     this.#words = words.subarray(FIRST_BYTES / 4);
     this.#firstContext = tlbWords(entries);
-    this.first = new FirstLevel(memory.buffer, offset);
+    this.first = new FirstLevel(memory.buffer, offset, this.#exports.clear);
     this.tlbMemory = this.#words.subarray(0, this.#firstContext);
   }
 
