@@ -290,6 +290,11 @@ export class RunningMachine {
     return heldForLater(this.#hotplug.run(id, steps));
   }
 
+  /** What the machine file calls the StreamID that a device has had since its bus was renumbered. */
+  originalStreamID(smmu: number, StreamID: number): number {
+    return this.#hotplug.originalStreamID(smmu, StreamID);
+  }
+
   async statistics(smmu: number): Promise<TcuStatistics> {
     const { api } = this.#workers.get(this.machine.smmus[smmu]!.accel ?? smmu)!;
     return await this.supervisor.guard(api.statistics(smmu));

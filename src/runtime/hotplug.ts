@@ -69,6 +69,8 @@ export class Hotplug {
   readonly #results = new Map<number, (result: DeviceResult) => void>();
   #port: MessagePort | undefined;
   #changed = false;
+  /** StreamIDs that devices of the machine file were given since, by SMMU: what theirs are in the file. */
+  readonly #given = new Map<string, number>();
   /** The bus that is being renumbered. */
   #renumbering: string | undefined;
 
@@ -240,11 +242,26 @@ export class Hotplug {
     try {
       await Promise.all(places.map(({ presence }) => presence.hold(this.#supervisor)));
       const refusal = await move();
-      if (refusal === undefined) for (const [index, { to }] of moves.entries()) assign(places[index]!, to);
+      if (refusal === undefined)
+        for (const [index, { to }] of moves.entries()) this.#give(places[index]!, to);
       return refusal;
     } finally {
       for (const place of places) goOn(place);
     }
+  }
+
+  #give(place: Place, device: DeviceInstance): void {
+    assign(place, device);
+    const original = this.#view.machine.devices[place.index];
+    if (original !== undefined) this.#given.set(`${device.smmu}/${device.StreamID}`, original.StreamID);
+  }
+
+  /** The StreamID that the machine file gives the device of an event record; as it is, where the file knows the record's. */
+  originalStreamID(smmu: number, StreamID: number): number {
+    const isOriginal = this.#view.machine.devices.some(
+      (device) => device.smmu === smmu && device.StreamID === StreamID,
+    );
+    return isOriginal ? StreamID : (this.#given.get(`${smmu}/${StreamID}`) ?? StreamID);
   }
 
   #refuseWhileRenumbering(): void {

@@ -292,7 +292,8 @@ class Run {
       for (const [step, counters] of steps.entries()) this.#judgeStep(device, step, counters);
     }
     const stepsOf = (device: number) => stepsOfDevice(this.#machine, device);
-    this.#failures.push(...compareEvents(this.#machine, drained, stepsOf));
+    const originalOf = this.#running.originalStreamID.bind(this.#running);
+    this.#failures.push(...compareEvents(this.#machine, drained, stepsOf, originalOf));
     const placement = new Placement(this.#machine, mappings);
     for (const range of ExpectedMemory.after(this.#machine, placement, stepsOf).ranges) this.#verify(range);
   }

@@ -14,11 +14,15 @@ const EVENT_NUMBERS: ReadonlyMap<string, number> = new Map(
   [...EVENTS].map(([number, { name }]) => [name, number]),
 );
 
-/** Sentences about records that are missing or too many. */
+/**
+ * Sentences about records that are missing or too many.
+ * @param originalOf the StreamID in the machine file of a device that was renumbered since.
+ */
 export function compareEvents(
   machine: Machine,
   drained: DrainedEvents,
   stepsOf: (device: number) => readonly WorkloadStep[],
+  originalOf: (smmu: number, StreamID: number) => number,
 ): string[] {
   const wanted = new Map<string, { count: number; where: string }>();
   for (const [index, device] of machine.devices.entries()) {
@@ -41,7 +45,8 @@ export function compareEvents(
       }
     }
   }
-  const found = countByKey(drained.events.filter(({ retried }) => !retried));
+  const events = drained.events.filter(({ retried }) => !retried);
+  const found = countByKey(events, originalOf);
   const overflowed = new Set(drained.overflowed.map(({ smmu, security }) => `${smmu}/${security}`));
   const failures: string[] = [];
   for (const [key, { count, where }] of wanted) {
@@ -77,14 +82,18 @@ export function hex(value: number | bigint): string {
   return `0x${value.toString(16)}`;
 }
 
-function countByKey(events: readonly EventCount[]): Map<string, { record: EventCount; count: number }> {
+function countByKey(
+  events: readonly EventCount[],
+  originalOf: (smmu: number, StreamID: number) => number,
+): Map<string, { record: EventCount; count: number }> {
   const found = new Map<string, { record: EventCount; count: number }>();
   for (const record of events) {
     const number = get(record.words, EVENT.EventNumber);
     const fields = EVENTS.get(number)?.fields;
     const StreamID = fields === undefined ? 0 : get(record.words, fields.StreamID);
     const address = fields?.InputAddr === undefined ? undefined : getBig(record.words, fields.InputAddr);
-    const key = keyOf(record.smmu, record.security, number, StreamID, address);
+    const original = originalOf(record.smmu, StreamID);
+    const key = keyOf(record.smmu, record.security, number, original, address);
     const known = found.get(key);
     if (known === undefined) found.set(key, { record, count: record.count });
     else known.count += record.count;
