@@ -47,7 +47,7 @@ export class Readers {
       port.read(lo[i]!, hi[i]!, this.#buffer, 0, 64);
       done++;
       unlooked += 64;
-      if (unlooked < BYTES_UNLOOKED && !port.tookLong) continue;
+      if (unlooked < BYTES_UNLOOKED) continue;
       if (port.isAwaited) break;
       unlooked = 0;
     }

@@ -19,6 +19,8 @@ export const BATCH_ACCESSES = 64;
  * 5 percent; but 4 KiB are made or checked in tens of microseconds, and a batch of them would keep a CMD_SYNC waiting.
  */
 export const BYTES_UNLOOKED = 256;
+/** The same in accesses, as small ones may be misses. */
+const ACCESSES_UNLOOKED = 8;
 
 /** An access never crosses a boundary of this size, as PCIe requests do not (and never leaves a page). */
 export const BOUNDARY_BYTES = 4096;
@@ -31,8 +33,6 @@ export const BOUNDARY_BYTES = 4096;
 export interface AccessPort {
   /** Somebody waits for the accesses that have been made: no further one is made in this batch. */
   readonly isAwaited: boolean;
-  /** An access since that was last asked took so long, whatever its size, that somebody may have begun to wait. */
-  readonly tookLong: boolean;
   read(iovaLo: number, iovaHi: number, into: Uint8Array, offset: number, sizeBytes: number): Outcome;
   write(iovaLo: number, iovaHi: number, from: Uint8Array, offset: number, sizeBytes: number): Outcome;
 }
@@ -200,7 +200,7 @@ export class DmaMaster {
       if (this.#stalled) break;
       accesses++;
       unlooked += step.blockBytes;
-      if (unlooked < BYTES_UNLOOKED && !this.#port.tookLong) continue;
+      if (unlooked < BYTES_UNLOOKED && accesses % ACCESSES_UNLOOKED !== 0) continue;
       if (this.#port.isAwaited) break;
       unlooked = 0;
     }

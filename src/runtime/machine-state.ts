@@ -62,7 +62,7 @@ const NOWHERE: PhysicalAddressSpace = {
   write: () => false,
 };
 
-const NO_PORT: AccessPort = { isAwaited: false, tookLong: false, read: () => ABORT, write: () => ABORT };
+const NO_PORT: AccessPort = { isAwaited: false, read: () => ABORT, write: () => ABORT };
 
 /**
  * Examines a whole state before a machine is started with it.

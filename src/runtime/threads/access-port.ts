@@ -32,7 +32,6 @@ export abstract class DevicePort implements AccessPort {
   }
 
   abstract get isAwaited(): boolean;
-  tookLong = false;
   abstract read(lo: number, hi: number, into: Uint8Array, offset: number, sizeBytes: number): Outcome;
   abstract write(lo: number, hi: number, from: Uint8Array, offset: number, sizeBytes: number): Outcome;
 
@@ -100,7 +99,6 @@ export class TranslatedPort extends DevicePort {
   }
 
   get isAwaited(): boolean {
-    this.tookLong = false;
     return this.#lane.isBehind;
   }
 
@@ -130,7 +128,6 @@ export class TranslatedPort extends DevicePort {
     const outcome =
       this.stalledAt === undefined ? this.#begin(lo, hi, write) : this.#tbu.resume(this.#transaction);
     if (outcome !== STALL) this.stalledAt = undefined;
-    this.tookLong = true;
     return outcome;
   }
 
