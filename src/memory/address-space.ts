@@ -13,6 +13,11 @@ export interface MemoryWindow {
   readonly delta: number;
 }
 
+/** What refuses accesses on request (injected-faults.ts). */
+export interface Refusals {
+  readonly armed: boolean;
+}
+
 /** An access that the memory system refuses is an external abort: the methods answer false, they never throw. */
 export interface PhysicalAddressSpace {
   /**
@@ -24,8 +29,8 @@ export interface PhysicalAddressSpace {
   window?(pa: number): MemoryWindow | undefined;
   /** Byte offset in a Wasm memory of a range that lies there in one piece; 0, where nothing of the guest's is, otherwise. */
   placeIn?(memory: WasmMemory, pa: number, sizeBytes: number): number;
-  /** Whether some accesses are refused that a window would let pass. */
-  readonly hasFaults?: boolean;
+  /** While armed, some accesses are refused that a window would let pass. */
+  readonly refusals?: Refusals;
   /** Stores one 64-bit word with single-copy atomicity. `pa` is 8-byte aligned. */
   store(pa: number, lo: number, hi: number): boolean;
   /** Stores one 32-bit word (an MSI, a queue field). `pa` is 4-byte aligned. */

@@ -3,7 +3,7 @@
  *
  * Hot: an access allocates nothing, and after the last-hit test costs one binary search. Instances belong to one thread.
  */
-import type { MemoryWindow, PhysicalAddressSpace } from './address-space.js';
+import type { MemoryWindow, PhysicalAddressSpace, Refusals } from './address-space.js';
 import {
   ACCESS_BOTH,
   ACCESS_READ,
@@ -29,6 +29,7 @@ export class MappedSpace implements PhysicalAddressSpace {
   private readonly slabs: readonly Slab[];
   private lastHit = 0;
   private readonly faults = new InjectedFaults();
+  readonly refusals: Refusals = this.faults;
 
   /** @param pieces as `flatten` gives them. */
   constructor(pieces: readonly Piece[], slabs: readonly Slab[]) {
@@ -67,10 +68,6 @@ export class MappedSpace implements PhysicalAddressSpace {
     const piece = this.locate(pa);
     if (piece < 0 || pa + sizeBytes > this.ends[piece] || this.slabs[piece].memory !== memory) return 0;
     return pa + this.deltas[piece];
-  }
-
-  get hasFaults(): boolean {
-    return this.faults.armed;
   }
 
   store(pa: number, lo: number, hi: number): boolean {

@@ -12,11 +12,12 @@ import {
   DESC_UXN,
 } from '../../arch/descriptor-masks.js';
 import { NON_SECURE, type SecurityState } from '../../arch/security.js';
-import type { MemoryWindow } from '../../memory/address-space.js';
+import type { MemoryWindow, PhysicalAddressSpace, Refusals } from '../../memory/address-space.js';
 import type { Workspace } from '../../memory/guest-memory.js';
+import { InjectedFaults } from '../../memory/injected-faults.js';
 import { compileKernel, instantiate, type KernelModule, type WasmMemory } from '../../memory/kernel.js';
 import { stage1Word, stage2Word } from './attributes.js';
-import { DirectStream, type Move, type Spaces, type StreamKey } from './direct-stream.js';
+import { DirectStream, type Move, type StreamKey } from './direct-stream.js';
 import { FirstLevel } from './first-level.js';
 import {
   CONTEXT_ASET,
@@ -75,6 +76,11 @@ const TWO_32 = 0x1_0000_0000;
 /** A larger TLB is kept outside: the workspace takes address space that guest memory could have. */
 const ENTRIES_MAX = 0x1_0000;
 
+type Spaces = readonly [PhysicalAddressSpace, PhysicalAddressSpace];
+
+/** Of a space that refuses nothing on request. */
+const NEVER: Refusals = new InjectedFaults();
+
 let compiled: KernelModule<Exports> | undefined;
 
 /** Bytes of workspace of one TBU with so many TLB entries; 0 where the kernel is not for it. */
@@ -89,6 +95,7 @@ export class TranslationKernel {
   readonly tlbMemory: Int32Array;
 
   readonly #spaces: Spaces;
+  readonly #refusals: readonly [Refusals, Refusals];
   readonly #xnx: boolean;
   readonly #memory: WasmMemory;
   readonly #exports: Exports;
@@ -108,6 +115,8 @@ export class TranslationKernel {
     this.#exports = instantiate(compiled, memory);
     this.#memory = memory;
     this.#spaces = spaces;
+    const [nonSecure, secure] = spaces;
+    this.#refusals = [nonSecure.refusals ?? NEVER, secure.refusals ?? NEVER];
     this.#xnx = xnx;
     this.#tlb = offset + FIRST_BYTES;
     this.#words = words.subarray(FIRST_BYTES / 4);
@@ -122,13 +131,13 @@ export class TranslationKernel {
    * @returns FOUND, FILLED, UNPLACED; NOT_PLAIN; or, negative as well, the fault that ends it (kernel-layout.ts).
    */
   translate(context: number, lo: number, hi: number, need: number): number {
-    if (context === 0 || this.#spaces[NON_SECURE].hasFaults === true) return NOT_PLAIN;
+    if (context === 0 || this.#refusals[NON_SECURE].armed) return NOT_PLAIN;
     return this.#exports.translate(this.#tlb, context, lo, hi, need);
   }
 
   /** The data of a stream's unprivileged accesses. */
   direct(stream: StreamKey): DirectStream {
-    return new DirectStream(this.#exports, this.#tlb, this.#spaces, stream);
+    return new DirectStream(this.#exports, this.#tlb, this.#refusals, stream);
   }
 
   /** Where a page lies in the kernel's memory; 0 for one that does not, or not all of it. */
