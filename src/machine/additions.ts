@@ -2,7 +2,6 @@
  * A machine file's tree with items that came later, without devices that went, and with buses that were numbered anew: what
  * the file would say if it had been written for the machine as it is now.
  */
-
 import type { Reporter } from './diagnostics.js';
 import { nodeNumber } from './kinds.js';
 import { elementId, itemType } from './read.js';

@@ -438,7 +438,7 @@ export function read(
   return 1;
 }
 
-/** The counterpart of \`read\`. */
+/** The counterpart of `read`. */
 export function write(
   tlb: usize,
   StreamID: u32,

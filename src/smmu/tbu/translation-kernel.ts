@@ -78,7 +78,7 @@ const ENTRIES_MAX = 0x1_0000;
 
 type Spaces = readonly [PhysicalAddressSpace, PhysicalAddressSpace];
 
-/** Of a space that refuses nothing on request. */
+/** Of a space that refuses nothing on request; of the class of the others, so that the engine sees one shape. */
 const NEVER: Refusals = new InjectedFaults();
 
 let compiled: KernelModule<Exports> | undefined;

@@ -279,7 +279,7 @@ export class Walker {
    * @param ipaSpace a Secure stream has two IPA spaces, each with its table (IHI 0070 3.10.2.2).
    * @param faultClass what the access is for: the transaction itself, a stage 1 descriptor or a CD.
    * @param stage1Bits log2 of the bytes of the stage 1 leaf that it is for: a STAGE_2 entry that is no larger would serve no
-   * access that the combined one does not, and is not kept. 70 ns of a nested miss.
+   * access that the combined one does not, and is not kept: a tenth of a nested miss.
    */
   translateStage2(
     context: StreamContext,
